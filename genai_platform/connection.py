@@ -208,7 +208,7 @@ class GatewayConnection(_ConnectionBase[grpc.Channel]):
 
 
 class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
-    """The connection of the asynchronous client. For one event loop."""
+    """The connection of the asynchronous client. For one event loop at a time: another one once the first is closed."""
 
     async def unary(
         self,
@@ -277,10 +277,17 @@ class AsyncGatewayConnection(_ConnectionBase[grpc.aio.Channel]):
     def _open(self) -> _OpenChannel[grpc.aio.Channel]:
         loop = asyncio.get_running_loop()
         opened = self._current()
+        if opened is not None and opened.loop is not loop and self._given is None and _is_closed(opened.loop):
+            # Its connection has ended with its event loop; it can be neither used nor closed any more.
+            opened = None
         if opened is None:
             self._opened = opened = _OpenChannel(
                 self._given or open_async_channel(self.target, self._credentials), loop
             )
         if opened.loop is not loop:
-            raise RuntimeError("this AsyncGenAIPlatform was first used in another event loop; make one for each loop")
+            raise RuntimeError("this AsyncGenAIPlatform belongs to another event loop; make one for each")
         return opened
+
+
+def _is_closed(loop: asyncio.AbstractEventLoop | None) -> bool:
+    return loop is not None and loop.is_closed()

@@ -39,7 +39,7 @@ SUBSTITUTIONS = [
         (r"\bgenai_platform\._async\b", "genai_platform._sync"),
         (r"\bAsync(?=[A-Z])", ""),
         (
-            r"For one event loop: that of the first call\.",
+            r"For one event loop: that of the first call, or another one once that is closed\.",
             "Safe to use from many threads, and after a fork that happens during none of its calls.",
         ),
     )

@@ -21,7 +21,7 @@ from genai_platform.tls import PathText, TlsFiles
 class AsyncGenAIPlatform:
     """The client of the platform: `models`, `prompts`, `sessions` and `usage`.
 
-    For one event loop: that of the first call.
+    For one event loop: that of the first call, or another one once that is closed.
 
     `target`    `host:port`, or a URL of http, grpc, https or grpcs (the latter two mean TLS); by default the
                 environment's GENAI_GATEWAY_URL, else 127.0.0.1:50051

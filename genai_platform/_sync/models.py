@@ -48,7 +48,7 @@ from genai_platform.requests import (
     read_call,
 )
 from genai_platform.schemas import Schema
-from genai_platform.streams import ChatStream
+from genai_platform.streams import ChatStream, check_stored
 from genai_platform.v1.models_pb2 import (
     ArchivePromptRequest,
     ArchivePromptResponse,
@@ -107,6 +107,33 @@ class Models:
 
         Takes a ChatRequest; or a text, or a list of messages, with the request's fields as keywords:
         `platform.models.chat("Hello!", model="gpt-4o", temperature=0)`.
+
+        model                  the model's name; by default the environment's GENAI_MODEL
+        messages               the conversation, instead of the first argument
+        system                 the text of a system message before it
+        temperature, top_p, top_k, seed, frequency_penalty, presence_penalty
+                               sampling
+        max_tokens, stop_sequences
+                               where the answer ends
+        tools                  functions, or dicts with `name`, `description` and `parameters`
+        tool_choice            `auto`, `none`, `required`, or `{"tool_name": …}`
+        parallel_tool_calls    whether several tools may be called at once
+        response_format        `json_object`, a type, or a dict with `schema`
+        reasoning              an effort such as `low`, or a dict with `effort` and `budget_tokens`
+        logprobs, top_logprobs
+                               log probabilities of the answer's tokens, and of so many alternatives
+        prompt                 a registered prompt: its name, or a dict with `name`, `version` or `label`, `variables`
+        system_prompt_name     a registered prompt in force, without variables
+        session_id, session    the session whose history is sent and extended, and options such as its window
+        fallback_models        models that are tried when `model` cannot answer
+        timeouts               those of each attempt, in seconds: `connect`, `first_output`, `silence`, `total`
+        cache                  seconds for which the answer is shared with equal requests
+        request_id             makes the call idempotent for a day
+        parameter_policy       `adapt`, `strict` or `passthrough`, for what the model does not support
+        provider_options       members of the provider's request, by adapter type; `provider_options_json` as JSON texts
+        prompt_cache_key       a key for requests with a common prefix
+        tags, end_user_id      labels for accounting, and an opaque id of the end user
+        config                 a ChatConfig, instead of sampling and ends as keywords
         """
         options: CallOptions = {"timeout": timeout, "metadata": metadata}
         return self._call("Chat", ChatResponse, (build_chat_request(request, fields), options))
@@ -130,7 +157,10 @@ class Models:
         metadata: Metadata | None = None,
         **fields: Unpack[ChatFields],
     ) -> Iterator[str]:
-        """Sends a conversation and streams the text of the answer. Leaving it early cancels the call."""
+        """Sends a conversation and streams the text of the answer. Leaving it early cancels the call.
+
+        Raises Unavailable SESSION_APPEND_FAILED after the whole text, if it could not be stored in its session.
+        """
         return _read_text(self.chat_stream(request, timeout=timeout, metadata=metadata, **fields))
 
     @overload
@@ -350,3 +380,4 @@ def _read_text(stream: ChatStream) -> Iterator[str]:
         for chunk in stream:
             if chunk.token:
                 yield chunk.token
+    check_stored(stream.response)

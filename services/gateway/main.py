@@ -78,7 +78,11 @@ async def start() -> None:
         backends = open_backends(settings.models_address, settings.sessions_address, log, client_tls)
         stack.push_async_callback(close_backends, backends)
         proxy = Proxy(
-            backends, log, exposed=settings.is_exposed(), authenticator=access.authenticator if access else None
+            backends,
+            log,
+            exposed=settings.is_exposed(),
+            authenticator=access.authenticator if access else None,
+            audit=access.audit if access else None,
         )
         server = GatewayServer([proxy], backends, log, access)
         port = server.bind(settings.host, settings.port, tls=tls)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
 from proto import sessions_pb2, turns_pb2
+from services.sessions.adoption import give_sessions
 from services.sessions.expiry import purge_expired_sessions
 from services.sessions.memories import MemoryStore
 from services.sessions.servicer import SessionServicer
 from services.sessions.store import SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.admin_port import open_admin_port
+from services.shared.adoption import adopt
 from services.shared.database import Database, sqlite_url
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.identity import PROCESS_CALLERS
@@ -108,6 +111,14 @@ async def migrate() -> None:
     announce(f"sessions: schema is up to date in {location}")
 
 
+async def adopt_all(project_id: str) -> None:
+    """Gives a project all that belongs to none. Raises StartupError."""
+    settings = load_settings(SessionsSettings)
+    log = open_log("sessions", settings.log_level, form=settings.log_format)
+    given = await adopt(settings.choose_database_url(), MIGRATIONS, log, project_id, give_sessions)
+    announce(f"sessions: {given}")
+
+
 def main() -> None:
     """Runs the Session Service from the command line."""
     parser = argparse.ArgumentParser(
@@ -117,8 +128,11 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--migrate", action="store_true", help="bring the database to this program's schema, and end")
+    what = "give PROJECT all that was stored without AUTH_MODE=required, and end; stop the service before"
+    parser.add_argument("--adopt", metavar="PROJECT", help=what)
     arguments = parser.parse_args()
-    run("sessions", migrate if arguments.migrate else start)
+    adopting = functools.partial(adopt_all, arguments.adopt)
+    run("sessions", adopting if arguments.adopt is not None else migrate if arguments.migrate else start)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from proto.identity_pb2 import CallerIdentity
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
-from services.shared.call_metrics import ENDED_CALLS, Waits, serve_method
+from services.shared.call_metrics import ENDED_CALLS, serve_method
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.identity import IDENTITY, PROCESS_CALLERS, Callers, scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
@@ -50,6 +50,7 @@ from services.shared.metadata import (
     check_metadata,
     is_flood,
 )
+from services.shared.metrics import BATCH_SIZE, count_batches
 from services.shared.offload import LARGE_BYTES, run_in_thread
 from services.shared.running_calls import PROCESS_CALLS, RunningCalls
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
@@ -57,8 +58,6 @@ from services.shared.stream_ends import PROCESS_STREAMS
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
 MAX_LOGGED_PATH = 128
-
-NO_OWNER = ("", "")
 
 
 class DefaultDeadlines(NamedTuple):
@@ -104,6 +103,7 @@ class Call:
         "caller",
         "chunks",
         "default_timeout",
+        "first_output",
         "from_exposed_gateway",
         "has_ended",
         "identity",
@@ -115,7 +115,7 @@ class Call:
         "request_id",
         "reservation",
         "started",
-        "waits",
+        "waited",
     )
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "", *, is_stream: bool = False) -> None:
@@ -147,8 +147,10 @@ class Call:
         """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
-        self.waits = Waits()
-        """The time in which it waits for another server."""
+        self.waited = 0.0
+        """The seconds in which it has waited for another server."""
+        self.first_output: float | None = None
+        """The seconds until the first output of a stream, after which no waiting is measured."""
         self.reservation: Reservation | None = None
         """The memory that a large request has reserved; shrink it when fewer copies of the request exist."""
         self.default_timeout: asyncio.Timeout | None = None
@@ -168,9 +170,9 @@ class Call:
         """The project that the call, and all that it creates, belongs to; empty where nobody is asked who calls."""
         return self.identity.project_id if self.identity else ""
 
-    def identify(self, callers: Callers, scope: str) -> None:
+    async def identify(self, callers: Callers, scope: str) -> None:
         """Finds out who calls. Raises as `Callers.identify` does."""
-        identity = callers.identify(self.metadata, scope, self.caller)
+        identity = await callers.identify(self.metadata, scope, self.caller)
         if identity:
             self.set_identity(identity)
 
@@ -193,10 +195,6 @@ class Call:
             return json.dumps((self.identity.project_id, self.identity.key_id))
         host = self.caller.rpartition(":")[0] or self.caller
         return f"{host} (exposed)" if self.from_exposed_gateway else host
-
-    def owner(self) -> tuple[str, str]:
-        """The ids of the caller's team and project; both are empty for a caller without an identity."""
-        return (self.identity.team_id, self.identity.project_id) if self.identity else NO_OWNER
 
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
@@ -385,13 +383,12 @@ class _Boundary:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            seconds = f"{self._default_deadline:g} s"
-            text = f"no answer within {seconds}, the limit for calls without a deadline; set one to wait longer"
-            raise errors.DeadlineExceeded(text) from None
+            limit = f"{self._default_deadline:g} s, the service's limit for calls without a deadline"
+            raise errors.DeadlineExceeded(f"no answer within {limit}; set one to wait longer") from None
 
     async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
-        call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
@@ -402,7 +399,7 @@ class _Boundary:
 
     async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
-        call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
@@ -460,7 +457,9 @@ def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") 
         PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
     seconds = call.elapsed_seconds()
-    ENDED_CALLS.note(method, code, *call.owner(), seconds, call.waits)
+    ENDED_CALLS.note((method, code, call.identity, seconds, call.waited, call.first_output))
+    if len(ENDED_CALLS) >= BATCH_SIZE:
+        count_batches()
     milliseconds = round(seconds * 1e6) / 1000
     log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **fields)
 

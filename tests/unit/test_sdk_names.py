@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import pickle
+import pydoc
 import re
 import subprocess
 import sys
@@ -115,6 +116,12 @@ def test_chat_keywords_are_the_fields_of_the_contract() -> None:
 def test_usage_keywords_are_the_fields_of_the_contract() -> None:
     request = set(usage_pb2.ListUsageRequest.DESCRIPTOR.fields_by_name) - {"filter", "page_size", "page_token"}
     assert set(UsageFields.__annotations__) == request | set(usage_pb2.UsageFilter.DESCRIPTOR.fields_by_name)
+
+
+@for_each("models", [Models, AsyncModels])
+def test_help_for_a_chat_names_every_field(models: Any) -> None:
+    told = pydoc.render_doc(models.chat)
+    assert not [name for name in ChatFields.__annotations__ if not re.search(rf"\b{name}\b", told)]
 
 
 def test_package_is_marked_as_typed() -> None:

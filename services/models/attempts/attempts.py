@@ -10,7 +10,7 @@ from typing import NamedTuple
 from proto import models_pb2
 from services.models.attempts import balance, records
 from services.models.attempts.limits import AttemptLimits
-from services.models.attempts.metrics import count_attempt
+from services.models.attempts.metrics import ENDED_ATTEMPTS, outcome_of
 from services.models.attempts.records import Sent
 from services.models.attempts.remedies import Remedy, remedy_for
 from services.models.attempts.traffic import Traffic
@@ -399,7 +399,7 @@ class Attempt:
     def succeed(self) -> None:
         """Ends the attempt with a success."""
         self._has_succeeded = True
-        count_attempt(self.target, None)
+        ENDED_ATTEMPTS.note((self.target, "ok"))
         self._attempts.succeed(self._step, records.success(self._sent()))
 
     def __enter__(self) -> None:
@@ -410,7 +410,7 @@ class Attempt:
         self._attempts.give_back_places(self._step)
         if self._has_succeeded:
             return False
-        count_attempt(self.target, error)
+        ENDED_ATTEMPTS.note((self.target, outcome_of(error)))
         if not isinstance(error, PlatformError):
             self._attempts.abandon(self._step, self._started)
             return False

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import translate
 from typing import Literal, NamedTuple, TypeAlias
 
 from services.models.limits.rules import EACH, RATE_WINDOWS, Facts, Rule
@@ -100,7 +99,7 @@ def matches(rule: Rule, facts: Facts) -> bool:
     if rule.scope_kind != "org" and (not member or rule.scope_id not in (EACH, member)):
         return False
     glob = rule.model_glob
-    return glob in ("", EACH) or any(_pattern(glob).match(name) for name in facts.models)
+    return glob in ("", EACH) or any(_pattern(glob).fullmatch(name) for name in facts.models)
 
 
 def _charge(rule: Rule, facts: Facts, estimate: Estimate, calendar: Calendar, now: int) -> Charge:
@@ -138,4 +137,4 @@ def _plain(text: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _pattern(glob: str) -> re.Pattern[str]:
-    return re.compile(translate(glob))
+    return re.compile(".*".join(map(re.escape, re.split(r"\*+", glob))), re.DOTALL)

@@ -135,6 +135,9 @@ class Limiter:
         self._holdings: dict[str, Holding] = {}
         self._waiting: OrderedDict[str, Settlement] = OrderedDict()
         """Settlements that the store has not taken yet."""
+        self._catching_up = asyncio.Lock()
+        """Held while the store is given what it has missed, and while a budget is loaded: calls that the ledger knows
+        already must not be added to it."""
         self._loads: dict[str, asyncio.Task[bool]] = {}
         self._endings: set[asyncio.Task[Any]] = set()
         self._upkeep: list[asyncio.Task[None]] = []
@@ -287,14 +290,15 @@ class Limiter:
         return await asyncio.shield(loading)
 
     async def _load_one(self, charge: Charge, project: str) -> bool:
-        try:
-            async with asyncio.timeout(LOAD_SECONDS):
-                spent = await self._spent.spent(SpentQuery.of(charge, project))
-        except (PlatformError, TimeoutError) as error:
-            self._log.warning("what a budget has spent is not known", limit=charge.rule.id, error=error)
-            return False
-        await self._breaker.ask(self._store.load(charge.key, spent, charge.span.end))
-        return True
+        async with self._catching_up:
+            try:
+                async with asyncio.timeout(LOAD_SECONDS):
+                    spent = await self._spent.spent(SpentQuery.of(charge, project))
+            except (PlatformError, TimeoutError) as error:
+                self._log.warning("what a budget has spent is not known", limit=charge.rule.id, error=error)
+                return False
+            await self._breaker.ask(self._store.load(charge.key, spent, charge.span.end))
+            return True
 
     # -------------------------------------------------------------------------------------------------- the end
 
@@ -318,10 +322,10 @@ class Limiter:
         self._follow(self._settle_all())
 
     async def _settle_all(self) -> None:
-        for call_id in list(self._waiting):
-            settlement = self._waiting.pop(call_id, None)
-            if settlement:
-                await self._settle(settlement)
+        async with self._catching_up:
+            for call_id in list(self._waiting):
+                if settlement := self._waiting.pop(call_id, None):
+                    await self._settle(settlement)
 
     # --------------------------------------------------------------------------------------------------- upkeep
 

@@ -60,6 +60,8 @@ class PostgreSQLStore:
         self._connect = connect
         self._free: list[AsyncConnection] = []
         self._places = asyncio.Semaphore(CONNECTIONS)
+        self._upkeep = asyncio.Semaphore(1)
+        """A place of its own for what must not wait behind a crowd of calls, nor hold them up."""
 
     async def admit(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
         rates = [charge for charge in charges if charge.kind == "rate"]
@@ -98,40 +100,39 @@ class PostgreSQLStore:
         )
 
     async def renew(self, holdings: Sequence[Holding]) -> None:
-        await self._ask(_RENEW, _texts(holding.id for holding in holdings), LEASE)
+        await self._ask(_RENEW, _texts(holding.id for holding in holdings), LEASE, places=self._upkeep)
 
     async def ping(self) -> None:
         await self._ask(_PING)
 
     async def purge(self) -> None:
-        await self._ask(_PURGE, KEPT, seconds=PURGE_SECONDS)
+        await self._ask(_PURGE, KEPT, seconds=PURGE_SECONDS, places=self._upkeep)
 
     async def close(self) -> None:
         for connection in self._free:
             await connection.close()
         self._free.clear()
 
-    async def _ask(self, statement: str, *values: object, seconds: float | None = None) -> Any:
+    async def _ask(
+        self,
+        statement: str,
+        *values: object,
+        seconds: float | None = None,
+        places: asyncio.Semaphore | None = None,
+    ) -> Any:
         """The value that a statement returns; None if it returns no row."""
         import psycopg
 
-        seconds = time_limits.COMMAND_SECONDS if seconds is None else seconds
+        seconds, places = seconds or time_limits.COMMAND_SECONDS, places or self._places
         try:
-            await self._take_place(seconds)
+            await _take_place(places, seconds)
             try:
                 connection = self._free.pop() if self._free else await self._open()
                 return await self._run(connection, statement, values, seconds)
             finally:
-                self._places.release()
+                places.release()
         except (psycopg.Error, OSError) as error:
             raise StoreUnavailable(_first_line(error)) from error
-
-    async def _take_place(self, seconds: float) -> None:
-        if self._places.locked():
-            async with within(seconds):
-                await self._places.acquire()
-        else:
-            await self._places.acquire()
 
     async def _open(self) -> AsyncConnection:
         async with within(time_limits.CONNECT_SECONDS):
@@ -159,6 +160,14 @@ class PostgreSQLStore:
         free, self._free = self._free, []
         for connection in free:
             await connection.close()
+
+
+async def _take_place(places: asyncio.Semaphore, seconds: float) -> None:
+    if places.locked():
+        async with within(seconds):
+            await places.acquire()
+    else:
+        await places.acquire()
 
 
 def _sever(connection: AsyncConnection) -> None:

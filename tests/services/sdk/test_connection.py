@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
@@ -102,10 +103,27 @@ def test_an_async_client_belongs_to_one_event_loop(backend: Backend) -> None:
         async with AsyncGenAIPlatform(backend.address) as platform:
             await platform.models.list_models()
             elsewhere = asyncio.to_thread(asyncio.run, platform.models.list_models())
-            with pytest.raises(RuntimeError, match="another event loop; make one for each loop"):
+            with pytest.raises(RuntimeError, match="belongs to another event loop; make one for each"):
                 await elsewhere
 
     asyncio.run(check())
+
+
+def test_async_client_goes_on_in_a_new_event_loop_when_its_own_is_closed(backend: Backend) -> None:
+    """As in a notebook, or with `asyncio.run` for each question."""
+    platform = AsyncGenAIPlatform(backend.address)
+
+    async def ask() -> str:
+        await platform.models.chat(REQUEST)
+        return "".join([text async for text in platform.models.stream_text(REQUEST)])
+
+    async def ask_and_close() -> str:
+        text = await ask()
+        await platform.close()
+        return text
+
+    assert [asyncio.run(ask()), asyncio.run(ask()), asyncio.run(ask_and_close())] == ["Hello you"] * 3
+    gc.collect()
 
 
 def test_many_threads_share_a_client(backend: Backend) -> None:

@@ -1,0 +1,125 @@
+"""The rules of limits: what they match, what they charge, their windows, and the estimate of a call."""
+
+from __future__ import annotations
+
+import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.models.limits.charges import Estimate, charges_of, matches
+from services.models.limits.decisions import decide
+from services.models.limits.estimate import FIRST_ANSWER_TOKENS, AnswerLengths
+from services.models.limits.memory_store import MemoryStore
+from services.models.limits.rules import Facts, Rule, Window
+from services.models.limits.windows import FOREVER, MICROSECONDS, TOTAL, Calendar
+from services.shared.errors import InvalidRequest
+from tests.rows import for_each
+
+CALLER = Facts(team="t", project="p", key="k", end_user="e", models=("fast", "openai/gpt-4o"))
+UTC = Calendar(ZoneInfo("UTC"))
+
+
+def moment(text: str, zone: str = "UTC") -> int:
+    return int(datetime.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) * MICROSECONDS
+
+
+@for_each(
+    ("kind", "scope_id", "glob", "expected"),
+    [
+        ("org", "", "*", True),
+        ("org", "", "", True),
+        ("team", "t", "*", True),
+        ("team", "other", "*", False),
+        ("user", "*", "*", False),
+        ("key", "*", "gpt-4o", False),
+        ("key", "*", "openai/*", True),
+        ("key", "*", "f*t", True),
+        ("key", "*", "fas?", False),
+        ("end_user", "*", "openai/gpt-*o", True),
+    ],
+)
+def test_rules_match_by_scope_and_model(kind: str, scope_id: str, glob: str, expected: bool) -> None:
+    rule = Rule("r", kind, scope_id, "requests", "min", 1, model_glob=glob)  # type: ignore[arg-type]
+    assert matches(rule, CALLER) is expected
+
+
+def test_keys_are_of_rule_member_and_window() -> None:
+    rules = [
+        Rule("b", "key", "*", "nano_usd", "day", 1),
+        Rule("b", "key", "*", "nano_usd", "day", 2),
+        Rule("a", "end_user", "*", "concurrent", "", 1),
+        Rule("z", "team", "t", "requests", "min", 1),
+    ]
+    charges = charges_of(rules, CALLER, Estimate(1, 1), UTC, moment("2026-11-30T12:00:00"))
+    keys = [charge.key for charge in charges]
+    assert keys[:1] == ["z|t|min"]
+    assert keys[2:] == ["b|k|day:2026-11-30"]
+    assert len(keys) == 3
+    odd = Facts(project="p", end_user='|"ü' * 100)
+    [long] = charges_of(rules[2:3], odd, Estimate(1, 1), UTC, 0)
+    [other] = charges_of(rules[2:3], Facts(project="q", end_user=odd.end_user), Estimate(1, 1), UTC, 0)
+    assert len(long.key) < 64
+    assert long.key != other.key, "the end users of another project are other people"
+
+
+@for_each(
+    ("rule", "field"),
+    [
+        (("", "org", "", "requests", "min", 1), "id"),
+        (("r", "planet", "", "requests", "min", 1), "scope_kind"),
+        (("r", "key", "", "requests", "min", 1), "scope_id"),
+        (("r", "org", "", "apples", "min", 1), "resource"),
+        (("r", "org", "", "nano_usd", "min", 1), "window"),
+        (("r", "org", "", "concurrent", "day", 1), "window"),
+        (("r", "org", "", "requests", "min", -1), "amount"),
+    ],
+)
+def test_a_rule_that_cannot_be_kept_names_its_field(rule: tuple[str, ...], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        Rule(*rule)  # type: ignore[arg-type]
+    assert [violation.field for violation in refusal.value.violations] == [field]
+
+
+@for_each(
+    ("window", "now", "start", "end"),
+    [
+        ("day", "2026-03-29T12:00:00", "2026-03-29", "2026-03-30"),
+        ("week", "2026-11-29T23:59:59", "2026-11-23", "2026-11-30"),
+        ("week", "2026-11-30T00:00:00", "2026-11-30", "2026-12-07"),
+        ("month", "2026-12-31T23:59:59", "2026-12-01", "2027-01-01"),
+    ],
+)
+def test_windows_are_those_of_the_time_zone(window: Window, now: str, start: str, end: str) -> None:
+    calendar = Calendar(ZoneInfo("Europe/Berlin"))
+    span = calendar.span(window, moment(now, "Europe/Berlin"))
+    assert (span.start, span.end) == (moment(start, "Europe/Berlin"), moment(end, "Europe/Berlin"))
+    assert span.label == f"{window}:{start}"
+    assert calendar.span(window, span.end).start == span.end
+    assert TOTAL.end == FOREVER
+
+
+@for_each(("amount", "window"), [(7, "min"), (60, "min"), (999_983, "min"), (7_000_003, "hour"), (1, "hour")])
+def test_a_rate_admits_its_whole_amount_at_once_and_tells_the_rest(amount: int, window: Window) -> None:
+    rule = Rule("r", "org", "", "tokens", window, amount)
+    now = moment("2026-11-30T12:00:00")
+    store, left = MemoryStore(lambda: now), amount
+    while left:
+        units = max(1, left // 3)
+        charges = charges_of([rule], CALLER, Estimate(units, 0), UTC, now)
+        [standing] = decide(charges, store.decide(str(left), charges)).standings
+        left -= units
+        assert (standing.is_over, standing.remaining) == (False, left)
+    charges = charges_of([rule], CALLER, Estimate(1, 0), UTC, now)
+    [standing] = decide(charges, store.decide("last", charges)).standings
+    assert standing.is_over
+    assert standing.retry_seconds
+
+
+def test_the_probable_answer_is_that_of_nine_in_ten() -> None:
+    lengths = AnswerLengths()
+    assert lengths.probable("p", "m") == FIRST_ANSWER_TOKENS
+    for tokens in range(1, 1001):
+        lengths.add("p", "m", tokens)
+    assert lengths.probable("p", "m") == 981, "of the newest 200"
+    assert lengths.probable("q", "m") == FIRST_ANSWER_TOKENS
