@@ -139,7 +139,7 @@ class Call:
         RECEIVED.set(())
         fields = {} if is_flood(self.metadata) else dict(self.metadata)
         self.request_id = _request_id(fields.get(REQUEST_ID_KEY, ""))
-        self.call_id = new_request_id()
+        self.call_id = new_call_id()
         """The platform's own id of the call: callers choose their request ids, and may repeat one."""
         self.caller: str = caller or fields.get(CALLER_KEY) or context.peer()
         """The caller's address: as the gateway reports it, else the peer's."""
@@ -208,6 +208,11 @@ def new_request_id() -> str:
     """A random id of 32 hexadecimal digits. It is no secret: with it, the operator finds a call in the log."""
     # secrets.token_hex would take a system call for each.
     return f"{random.getrandbits(128):032x}"
+
+
+def new_call_id() -> str:
+    """An id of 32 hexadecimal digits. Ids sort by their milliseconds, so that databases add them at one place."""
+    return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"
 
 
 def _request_id(received: str | bytes) -> str:
