@@ -31,7 +31,8 @@ async def test_calls_name_the_current_span_as_their_parent(backend: Backend, pro
         with provider.get_tracer("test").start_as_current_span("work") as span:
             await platform.models.list_models()
     context = span.get_span_context()
-    assert backend.metadata()["traceparent"] == f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    ids = f"{context.trace_id:032x}-{context.span_id:016x}"
+    assert backend.metadata()["traceparent"] == f"00-{ids}-{context.trace_flags:02x}"
 
 
 def test_calls_of_the_blocking_client_do_too_unless_they_name_one(backend: Backend, provider: TracerProvider) -> None:
