@@ -17,6 +17,7 @@ from services.models.calls.idempotency import Idempotency, Repeatable, append_id
 from services.models.calls.once import Keep, answer_once, stream_once
 from services.models.calls.replay import replay
 from services.models.calls.shared_answers import SharedAnswers, Sharing
+from services.models.capture.capture import Capture
 from services.models.chat.account import Accounts
 from services.models.chat.ending import RunningChat
 from services.models.chat.preview import preview
@@ -54,6 +55,7 @@ class ChatService:
         turns: TurnFactory,
         trust: TrustPolicy,
         accounts: Accounts,
+        capture: Capture,
     ) -> None:
         self._transports = transports
         self._router = router
@@ -65,6 +67,7 @@ class ChatService:
         self._turns = turns
         self._trust = trust
         self._accounts = accounts
+        self._capture = capture
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
@@ -130,7 +133,7 @@ class ChatService:
                         running.conversation,
                         interrupted=functools.partial(running.note_interruption, attempt),
                         reservation=call.reservation,
-                        waits=call.waits,
+                        waiting=call,
                     )
                     await running.complete(response, attempt, keep)
         return response
@@ -156,7 +159,7 @@ class ChatService:
                     running.conversation,
                     interrupted=functools.partial(running.note_interruption, attempt),
                     reservation=call.reservation,
-                    waits=call.waits,
+                    waiting=call,
                 )
                 with attempt:
                     async with contextlib.aclosing(chunks):
@@ -189,7 +192,8 @@ class ChatService:
         append_id = await append_id_of(request, call) if request.request_id and request.session_id else ""
         turn = self._turns.open(prompted.conversation, call, append_id)
         account = self._accounts.open(prompted, call)
-        return RunningChat(prompted, attempts, turn, call, account, by_stranger=self._trust.is_stranger(call))
+        by_stranger = self._trust.is_stranger(call)
+        return RunningChat(prompted, attempts, turn, call, account, self._capture, by_stranger=by_stranger)
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
@@ -205,6 +209,7 @@ class ChatService:
         request = conversation.request
         conversation.contents = await run_in_thread_if_large(work_to_check(request), check_chat_request, request)
         call.log_fields["model"] = request.model
+        call.log_fields["call_id"] = call.call_id
         if request.tags:
             call.log_fields["tags"] = dict(request.tags)
         return prompted

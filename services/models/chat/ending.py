@@ -10,8 +10,10 @@ from proto import models_pb2
 from services.models.attempts.attempts import Attempt, Attempts
 from services.models.attempts.records import attempts_json
 from services.models.calls.once import Keep
+from services.models.capture.capture import Capture
 from services.models.chat.account import Account
 from services.models.chat.metrics import ChatMeter
+from services.models.chat.spans import describe_answer, end_chat_span, start_chat_span
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
@@ -32,6 +34,7 @@ class RunningChat:
         opening: AbstractAsyncContextManager[Turn],
         call: Call,
         account: Account,
+        capture: Capture,
         *,
         by_stranger: bool,
     ) -> None:
@@ -42,6 +45,7 @@ class RunningChat:
         self._opening = opening
         self._call = call
         self._account = account
+        self._capture = capture
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
 
@@ -49,6 +53,7 @@ class RunningChat:
         self._turn = await self._opening.__aenter__()
         self.conversation = self._turn.conversation
         self._meter = ChatMeter(self._call, self.conversation)
+        self.attempts.span = start_chat_span(self._call, self.conversation.request)
         return self
 
     async def __aexit__(
@@ -56,11 +61,14 @@ class RunningChat:
     ) -> None:
         if isinstance(error, PlatformError) and self.attempts.records:
             self._describe_failure(error)
-        self._call.waits.seconds += self.attempts.waited
+        self._call.waited += self.attempts.waited
         if error and self._account.is_open:
             await self._record_failure(error)
-        if error and (target := self.attempts.failed_target or self.attempts.newest_target):
+        target = self.attempts.failed_target or self.attempts.newest_target
+        if error and target:
             self._meter.fail(target, error)
+        if self.attempts.span:
+            end_chat_span(self.attempts.span, target, error)
         await self._opening.__aexit__(kind, error, trace)
 
     @property
@@ -80,7 +88,7 @@ class RunningChat:
         attempt.has_output = True
         self._meter.note_chunk(attempt.target)
         if self._first_output_seconds is None:
-            self._first_output_seconds = self._call.waits.first_output = self._call.elapsed_seconds()
+            self._first_output_seconds = self._call.first_output = self._call.elapsed_seconds()
 
     def note_interruption(self, attempt: Attempt, usage: models_pb2.TokenUsage) -> None:
         """Records the usage of an answer that breaks off."""
@@ -115,6 +123,9 @@ class RunningChat:
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
         self._meter.succeed(target, response)
+        if self.attempts.span:
+            describe_answer(self.attempts.span, target, response)
+        self._capture.end(self._call, self.conversation.messages, response)
         await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
 
     async def _record_failure(self, error: BaseException) -> None:
@@ -122,6 +133,7 @@ class RunningChat:
         if isinstance(error, PlatformError) and not self._account.has_usage and not self.attempts.has_asked:
             self._account.void()
             return
+        self._capture.end(self._call, self.conversation.messages, None)
         await self._account.close(
             self.attempts.sent,
             describe_end(error, self._call),
