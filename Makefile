@@ -14,7 +14,7 @@ PIP := -m pip --quiet --disable-pip-version-check
 # What the lock names and nothing else, byte for byte; a build from source would fetch what no lock names.
 INSTALL_LOCK := install --no-deps --require-hashes --only-binary :all: -r
 
-STUBS := proto/identity_pb2.py proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py \
+STUBS := proto/content_pb2.py proto/identity_pb2.py proto/models_pb2.py proto/sessions_pb2.py proto/turns_pb2.py \
 	proto/usage_pb2.py
 SOURCES := services genai_platform examples tests benchmarks docs requirements tools proto/generate.py
 
@@ -118,7 +118,7 @@ $(PICTURES)/.ready: requirements/pictures.lock
 	$(PICTURES)/bin/python $(PIP) $(INSTALL_LOCK) $<
 	@touch $@
 
-$(STUBS) &: proto/identity.proto proto/models.proto proto/sessions.proto proto/turns.proto proto/usage.proto proto/generate.py | $(READY)
+$(STUBS) &: proto/content.proto proto/identity.proto proto/models.proto proto/sessions.proto proto/turns.proto proto/usage.proto proto/generate.py | $(READY)
 	$(BIN)/python proto/generate.py
 	@touch $(STUBS)
 

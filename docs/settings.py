@@ -45,7 +45,11 @@ CLIENTS = (
         "none",
         "gk_...",
     ),
-    Setting("GENAI_MODEL", "the model that the examples use", "the first that is configured"),
+    Setting(
+        "GENAI_MODEL",
+        "the model of the SDK's chats that name none, and of the examples",
+        "none; in the examples the first that is configured",
+    ),
 )
 
 

@@ -10,70 +10,29 @@ Exports the two clients, every message of the contract, the errors that calls ra
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 # Before everything else: it makes `proto` importable where another package owns that name.
 import genai_platform._stubs  # noqa: F401
-from genai_platform import contract
-from genai_platform._async.client import AsyncGenAIPlatform
-from genai_platform._async.conversations import AsyncConversation
-from genai_platform._sync.client import GenAIPlatform
-from genai_platform._sync.conversations import Conversation
-from genai_platform.batches import ChatResult, ChatResults
-from genai_platform.contract import *  # noqa: F403 - every message and enum of the contract
-from genai_platform.dicts import to_dict
-from genai_platform.errors import (
-    AlreadyExists,
-    Cancelled,
-    Conflict,
-    FailedPrecondition,
-    FieldViolation,
-    GenAIError,
-    InvalidRequest,
-    NotFound,
-    ParseError,
-    PermissionDenied,
-    RateLimited,
-    ServerError,
-    Timeout,
-    Unauthenticated,
-    Unavailable,
-    Unimplemented,
-)
-from genai_platform.message_methods import add_methods
-from genai_platform.parsing import Parsed
-from genai_platform.prompt_files import ExportReport
-from genai_platform.prompt_import import ImportReport
-from genai_platform.streams import AsyncChatStream, ChatStream
 
-__all__ = [
-    "AlreadyExists",
-    "AsyncChatStream",
-    "AsyncConversation",
-    "AsyncGenAIPlatform",
-    "Cancelled",
-    "ChatResult",
-    "ChatResults",
-    "ChatStream",
-    "Conflict",
-    "Conversation",
-    "ExportReport",
-    "FailedPrecondition",
-    "FieldViolation",
-    "GenAIError",
-    "GenAIPlatform",
-    "ImportReport",
-    "InvalidRequest",
-    "NotFound",
-    "ParseError",
-    "Parsed",
-    "PermissionDenied",
-    "RateLimited",
-    "ServerError",
-    "Timeout",
-    "Unauthenticated",
-    "Unavailable",
-    "Unimplemented",
-    "to_dict",
-]
-__all__ += contract.__all__
+if TYPE_CHECKING:
+    from genai_platform._names import *  # noqa: F403
+    from genai_platform._names import __all__ as __all__
+    from genai_platform.contract import *  # noqa: F403
+else:
 
-add_methods()
+    def __getattr__(name: str) -> object:
+        """Imports all public names when the first is asked for: `genai --help` does not wait for gRPC."""
+        names = importlib.import_module("genai_platform._names")
+        # While that module is itself being imported, it has no names yet.
+        exported = getattr(names, "__all__", ())
+        globals().update({each: getattr(names, each) for each in exported if hasattr(names, each)})
+        globals()["__all__"] = exported
+        if name in globals():
+            return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        __getattr__("__all__")
+        return sorted(globals())

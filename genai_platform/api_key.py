@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import NoReturn
 
+from genai_platform.environment import read_variable
 from genai_platform.target import GatewayTarget
 
 VARIABLE = "GENAI_API_KEY"
@@ -42,7 +42,7 @@ def find_api_key(given: str | None) -> ApiKey | None:
     """
     if given is not None:
         return _checked(given, "api_key")
-    text, path = os.environ.get(VARIABLE, ""), os.environ.get(FILE_VARIABLE, "")
+    text, path = read_variable(VARIABLE), read_variable(FILE_VARIABLE)
     if text and path:
         raise ValueError(f"{VARIABLE} and {FILE_VARIABLE} are both set; leave one of them out")
     if path:
@@ -52,7 +52,7 @@ def find_api_key(given: str | None) -> ApiKey | None:
 
 def check_transport(key: ApiKey | None, target: GatewayTarget) -> None:
     """Raises ValueError for a key that would be sent unencrypted to another machine."""
-    if key is None or target.secure or target.is_loopback() or os.environ.get(INSECURE_VARIABLE) == "yes":
+    if key is None or target.secure or target.is_loopback() or read_variable(INSECURE_VARIABLE) == "yes":
         return
     raise ValueError(
         f"an API key is not sent unencrypted to {target.address}, where others could read it; write https:// before the"

@@ -18,6 +18,7 @@ from genai_platform.channel import MAX_MESSAGE_BYTES
 from genai_platform.errors import REQUEST_ID_KEY, GenAIError, InvalidRequest, Pairs, translate_error
 from genai_platform.retries import MAX_RETRIES, Attempts, RetryBudget, check_max_retries
 from genai_platform.target import GatewayTarget
+from genai_platform.traces import TRACEPARENT, trace_fields
 from genai_platform.v1 import models_pb2
 
 CREDENTIAL_KEYS = frozenset({"authorization", "x-api-key"})
@@ -47,7 +48,8 @@ class PreparedCall(NamedTuple):
     """A call that was checked and is ready to be made."""
 
     path: str
-    seconds: float
+    limit: str
+    """The deadline in words, with its origin."""
     metadata: Pairs
     request_id: str
     address: str
@@ -61,7 +63,7 @@ class PreparedCall(NamedTuple):
     def translate(self, error: grpc.RpcError) -> GenAIError:
         """The GenAIError for an error of grpc during this call."""
         return translate_error(
-            error, address=self.address, secure=self.secure, seconds=self.seconds, request_id=self.request_id
+            error, address=self.address, secure=self.secure, limit=self.limit, request_id=self.request_id
         )
 
     def pause_or_raise(self, error: grpc.RpcError) -> float:
@@ -117,17 +119,25 @@ class CallRules:
             pairs = (*pairs, (REQUEST_ID_KEY, request_id))
         if self._api_key and not any(key in CREDENTIAL_KEYS for key, _ in pairs):
             pairs = (*pairs, self._api_key.pair())
-        seconds = self._default_seconds(service.methods_by_name[name]) if timeout is None else check_seconds(timeout)
+        if not any(key == TRACEPARENT for key, _ in pairs):
+            pairs = (*pairs, *trace_fields())
+        seconds, origin = self._deadline(service.methods_by_name[name], timeout)
         path = f"/{service.full_name}/{name}"
         is_read = name.startswith(READS)
         retries = self._max_retries if max_retries is None else max_retries
         attempts = Attempts(seconds, is_read=is_read, max_retries=retries, budget=self._budget)
-        return PreparedCall(path, seconds, pairs, request_id, self._target.address, self._target.secure, attempts)
+        return PreparedCall(
+            path, f"{seconds:g} s, {origin}", pairs, request_id, self._target.address, self._target.secure, attempts
+        )
 
-    def _default_seconds(self, method: MethodDescriptor) -> float:
+    def _deadline(self, method: MethodDescriptor, timeout: float | None) -> tuple[float, str]:
+        """The deadline of a call in seconds, and its origin."""
+        if timeout is not None:
+            return check_seconds(timeout), "the timeout of this call"
         if self._seconds is not None:
-            return self._seconds
-        return GENERATION_SECONDS if _asks_provider(method) else DEFAULT_SECONDS
+            return self._seconds, "the timeout of this client"
+        seconds = GENERATION_SECONDS if _asks_provider(method) else DEFAULT_SECONDS
+        return seconds, "the SDK's limit for calls without a timeout"
 
 
 @functools.cache

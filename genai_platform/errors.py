@@ -223,9 +223,9 @@ ERROR_TYPES: dict[grpc.StatusCode, type[GenAIError]] = {
 }
 
 
-def translate_error(error: grpc.RpcError, *, address: str, secure: bool, seconds: float, request_id: str) -> GenAIError:
-    """The GenAIError for an error of grpc, during a call to `address`, in TLS if `secure`, with a deadline of
-    `seconds`."""
+def translate_error(error: grpc.RpcError, *, address: str, secure: bool, limit: str, request_id: str) -> GenAIError:
+    """The GenAIError for an error of grpc, during a call to `address`, in TLS if `secure`, with a deadline that `limit`
+    describes."""
     code: grpc.StatusCode = error.code()
     trailers = _pairs(error.trailing_metadata())
     details = _read_details(trailers)
@@ -235,7 +235,7 @@ def translate_error(error: grpc.RpcError, *, address: str, secure: bool, seconds
         code = grpc.StatusCode.UNAVAILABLE
         text, reason = f"{address} has ended the call without a status: it is stopping, or far too busy", "CALL_RESET"
     elif not reason:
-        text, reason = _explain(code, text, address, secure, seconds)
+        text, reason = _explain(code, text, address, secure, limit)
     retry_after = details.retry_after
     if reason == GATEWAY_UNREACHABLE and text.startswith(NO_GATEWAY):
         retry_after = RECONNECT_SECONDS
@@ -252,10 +252,10 @@ def translate_error(error: grpc.RpcError, *, address: str, secure: bool, seconds
     )
 
 
-def _explain(code: grpc.StatusCode, text: str, address: str, secure: bool, seconds: float) -> tuple[str, str]:
+def _explain(code: grpc.StatusCode, text: str, address: str, secure: bool, limit: str) -> tuple[str, str]:
     """The message and reason of an error without our details: made by grpc itself, or by a foreign server."""
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"no answer within {seconds:g} s; allow more with timeout=", ""
+        return f"no answer within {limit}; allow more with timeout=", ""
     if code is not grpc.StatusCode.UNAVAILABLE:
         return text, ""
     if not text.startswith(CONNECT_FAILURES):

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from genai_platform.building import build, build_value
 from genai_platform.calls import CallOptions
 from genai_platform.conversion import field_names
+from genai_platform.environment import read_variable
 from genai_platform.schemas import Schema
 from genai_platform.v1.models_pb2 import (
     AnswerCache,
@@ -91,6 +92,7 @@ class ChatFields(TurnFields, total=False):
 
 
 CONFIG_FIELDS = frozenset(ChatConfig.DESCRIPTOR.fields_by_name)
+MODEL_VARIABLE = "GENAI_MODEL"
 CHAT_NAMES = tuple(ChatFields.__annotations__)
 
 
@@ -138,8 +140,9 @@ def build_preview(
 def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str, Any]) -> ChatRequest:
     """Builds a ChatRequest: from a text, as one user message, or from a list of messages; a ChatRequest is returned.
 
-    Fields of ChatConfig as keywords override those of `config`. Raises TypeError for unknown keywords, and for
-    arguments that exclude each other.
+    Fields of ChatConfig as keywords override those of `config`. Without a model, and without a prompt, which may have
+    one, the model is that of GENAI_MODEL. Raises TypeError for unknown keywords, and for arguments that exclude each
+    other.
     """
     if isinstance(given, ChatRequest):
         check_alone(given, fields)
@@ -150,6 +153,8 @@ def build_chat_request(given: ChatRequest | Messages | None, fields: Mapping[str
         raise TypeError("the conversation is given twice: as the first argument and as messages=")
     conversation = present.pop("messages", () if given is None else given)
     messages = _build_messages(present.pop("system", None), conversation)
+    if present.keys().isdisjoint(("model", "prompt", "system_prompt_name")):
+        present["model"] = read_variable(MODEL_VARIABLE)
     flattened = {name: present.pop(name) for name in CONFIG_FIELDS & present.keys()}
     if flattened:
         present["config"] = _build_config(present.get("config"), flattened)

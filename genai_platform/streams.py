@@ -19,8 +19,10 @@ from typing import Any, Self
 import grpc
 
 from genai_platform.calls import PreparedCall
-from genai_platform.errors import GATEWAY_LOST, Cancelled, ServerError
+from genai_platform.errors import GATEWAY_LOST, Cancelled, ServerError, Unavailable
 from genai_platform.v1.models_pb2 import ChatChunk, ChatResponse
+
+APPEND_FAILED = "SESSION_APPEND_FAILED"
 
 
 class _ChatStreamBase:
@@ -189,6 +191,17 @@ class AsyncChatStream(_ChatStreamBase):
         # The collector may run in any thread. The connection of a closed loop is closed too.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stream.cancel)
+
+
+def check_stored(response: ChatResponse | None) -> None:
+    """Raises Unavailable SESSION_APPEND_FAILED for an answer that its session does not have; who reads only its text
+    would not see the warning."""
+    if response is None:
+        return
+    for warning in response.warnings:
+        if warning.code == APPEND_FAILED:
+            text = f"the answer was given whole, but {warning.message}"
+            raise Unavailable(text, reason=APPEND_FAILED, metadata={"session_id": response.session_id})
 
 
 def task_is_cancelled() -> bool:

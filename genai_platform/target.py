@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from genai_platform.environment import read_variable
 
 TARGET_VARIABLE = "GENAI_GATEWAY_URL"
 
@@ -38,7 +39,7 @@ def find_target(given: str | None) -> GatewayTarget:
     """
     if given is not None:
         return parse_target(given, "target")
-    return parse_target(os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET, TARGET_VARIABLE)
+    return parse_target(read_variable(TARGET_VARIABLE) or DEFAULT_TARGET, TARGET_VARIABLE)
 
 
 def parse_target(text: str, source: str) -> GatewayTarget:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import grpc
 
+from genai_platform.environment import read_variable
+
 PathText = str | os.PathLike[str]
 
 CA_VARIABLE = "GENAI_TLS_CA_FILE"
@@ -77,7 +79,7 @@ def _find_pair(files: TlsFiles) -> tuple[_File | None, _File | None]:
 def _find(argument: str, given: PathText | None, variable: str = "") -> _File | None:
     if given is not None:
         return _File(argument, Path(given))
-    path = os.environ.get(variable)
+    path = read_variable(variable)
     return _File(variable, Path(path)) if path else None
 
 

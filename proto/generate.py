@@ -25,7 +25,7 @@ ROOT = PROTO_DIRECTORY.parent
 
 EXPORTED = ("models", "sessions", "usage")
 """The files of the contract whose types callers use."""
-OF_SDK = (*EXPORTED, "identity")
+OF_SDK = (*EXPORTED, "access", "identity")
 """Those that the SDK has modules of its own of, because programs may have another `proto`."""
 
 PACKAGE = Path("genai_platform") / "v1"

@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from examples.local_model import LocalModel
+from genai_platform import environment
 from services.models.transport.api_roots import PROCESS_ROOTS
 from services.shared.event_loop import LoopFactory, choose_loop
 from tests.scripted_upstream import ScriptedUpstream
@@ -29,6 +30,9 @@ sys.dont_write_bytecode = False
 # The machine's own authorities are nothing to the tests, and a service reads them at each start.
 for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
     os.environ.pop(variable, None)
+
+# A developer's own `.env` is nothing to the tests of the SDK.
+environment.FILE = ""
 
 # How long one example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -46,7 +46,7 @@ from genai_platform.requests import (
     read_call,
 )
 from genai_platform.schemas import Schema
-from genai_platform.streams import AsyncChatStream
+from genai_platform.streams import AsyncChatStream, check_stored
 from genai_platform.v1.models_pb2 import (
     ArchivePromptRequest,
     ArchivePromptResponse,
@@ -106,7 +106,7 @@ class AsyncModels:
         Takes a ChatRequest; or a text, or a list of messages, with the request's fields as keywords:
         `await platform.models.chat("Hello!", model="gpt-4o", temperature=0)`.
 
-        model                  the model's name
+        model                  the model's name; by default the environment's GENAI_MODEL
         messages               the conversation, instead of the first argument
         system                 the text of a system message before it
         temperature, top_p, top_k, seed, frequency_penalty, presence_penalty
@@ -155,7 +155,10 @@ class AsyncModels:
         metadata: Metadata | None = None,
         **fields: Unpack[ChatFields],
     ) -> AsyncIterator[str]:
-        """Sends a conversation and streams the text of the answer. Leaving it early cancels the call."""
+        """Sends a conversation and streams the text of the answer. Leaving it early cancels the call.
+
+        Raises Unavailable SESSION_APPEND_FAILED after the whole text, if it could not be stored in its session.
+        """
         return _read_text(self.chat_stream(request, timeout=timeout, metadata=metadata, **fields))
 
     @overload
@@ -389,3 +392,4 @@ async def _read_text(stream: AsyncChatStream) -> AsyncIterator[str]:
         async for chunk in stream:
             if chunk.token:
                 yield chunk.token
+    check_stored(stream.response)

@@ -104,7 +104,10 @@ class Conversation:
         metadata: Metadata | None = None,
         **fields: Unpack[TurnFields],
     ) -> Iterator[str]:
-        """Sends one turn and streams the answer as text. Leaving it early cancels the turn, and nothing is stored."""
+        """Sends one turn and streams the answer as text. Leaving it early cancels the turn, and nothing is stored.
+
+        Raises Unavailable SESSION_APPEND_FAILED after the whole text, if the turn could not be stored.
+        """
         request = build_turn(self._session, self._defaults, messages, system, request_id, fields)
         return self._models.stream_text(request, timeout=timeout, metadata=metadata)
 

@@ -48,7 +48,7 @@ from genai_platform.requests import (
     read_call,
 )
 from genai_platform.schemas import Schema
-from genai_platform.streams import ChatStream
+from genai_platform.streams import ChatStream, check_stored
 from genai_platform.v1.models_pb2 import (
     ArchivePromptRequest,
     ArchivePromptResponse,
@@ -108,7 +108,7 @@ class Models:
         Takes a ChatRequest; or a text, or a list of messages, with the request's fields as keywords:
         `platform.models.chat("Hello!", model="gpt-4o", temperature=0)`.
 
-        model                  the model's name
+        model                  the model's name; by default the environment's GENAI_MODEL
         messages               the conversation, instead of the first argument
         system                 the text of a system message before it
         temperature, top_p, top_k, seed, frequency_penalty, presence_penalty
@@ -157,7 +157,10 @@ class Models:
         metadata: Metadata | None = None,
         **fields: Unpack[ChatFields],
     ) -> Iterator[str]:
-        """Sends a conversation and streams the text of the answer. Leaving it early cancels the call."""
+        """Sends a conversation and streams the text of the answer. Leaving it early cancels the call.
+
+        Raises Unavailable SESSION_APPEND_FAILED after the whole text, if it could not be stored in its session.
+        """
         return _read_text(self.chat_stream(request, timeout=timeout, metadata=metadata, **fields))
 
     @overload
@@ -377,3 +380,4 @@ def _read_text(stream: ChatStream) -> Iterator[str]:
         for chunk in stream:
             if chunk.token:
                 yield chunk.token
+    check_stored(stream.response)

@@ -81,6 +81,8 @@ ASKS_PROVIDER_FIELD_NUMBER: int
 asks_provider: _descriptor.FieldDescriptor
 SCOPE_FIELD_NUMBER: int
 scope: _descriptor.FieldDescriptor
+AUDITED_FIELD_NUMBER: int
+audited: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
     """A chat with one model."""

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
+from proto import models_pb2
 from services.gateway.metadata import forwarded, returned
 from services.gateway.routes import Backend
 from services.shared import errors
@@ -33,10 +35,12 @@ from services.shared.metadata import CALLER_KEY, CREDENTIAL_KEYS, EXPOSED_KEY, R
 from services.shared.replicas import Replica
 from services.shared.rpc import CALL_ERRORS, Call, DirectMethods, asks_provider, fail_call, record_call
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
+from services.shared.tracing import PROCESS_TRACING, TRACE_KEYS, trace_fields
 
 if TYPE_CHECKING:
     # Imports the storage, which a gateway without keys does not need.
     from services.gateway.access.authentication import Authenticator
+    from services.gateway.access.forwarded_audit import ForwardedAudit
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""
@@ -68,15 +72,16 @@ class Proxy(DirectMethods):
         *,
         exposed: bool = False,
         authenticator: Authenticator | None = None,
+        audit: ForwardedAudit | None = None,
         intake: Intake = PROCESS_INTAKE,
     ) -> None:
         """`exposed`: strangers may call. The backends receive it in the metadata of every call. Without an
-        `authenticator` nobody is asked who calls."""
+        `authenticator` nobody is asked who calls; with one, `audit` records the calls that must be."""
         added: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
         super().__init__(
             {
                 f"/{backend.service.full_name}/{method.name}": _handler(
-                    Forward(backend, method, log, added, authenticator, intake)
+                    Forward(backend, method, log, added, authenticator, audit if is_audited(method) else None, intake)
                 )
                 for backend in backends
                 for method in backend.service.methods
@@ -89,6 +94,12 @@ class Proxy(DirectMethods):
                 if asks_provider(method)
             ],
         )
+
+
+def is_audited(method: MethodDescriptor) -> bool:
+    """Whether calls of the method are in the audit log."""
+    # The stubs that protoc writes have no types for extensions.
+    return bool(method.GetOptions().Extensions[models_pb2.audited])  # type: ignore[index]
 
 
 def _handler(forward: Forward) -> grpc.RpcMethodHandler:
@@ -147,6 +158,7 @@ class Forward:
         log: Log,
         added: Metadata,
         authenticator: Authenticator | None,
+        audit: ForwardedAudit | None,
         intake: Intake,
     ) -> None:
         self.streams = method.server_streaming
@@ -159,13 +171,15 @@ class Forward:
         self._log = log
         self._added = added
         self._authenticator = authenticator
+        self._method_descriptor = method
+        self._audit = audit
         self._scope = scope_of(method)
         self._withheld = CREDENTIAL_KEYS if authenticator else ()
         self._intake = intake
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         """Forwards one message and returns the response."""
-        call = Call(context, context.peer())
+        call = self._open_call(context)
         try:
             with PROCESS_ADMISSION.call(call.caller):
                 response = await self._forward(self._return_response, call, context)
@@ -176,7 +190,7 @@ class Forward:
 
     async def relay(self, _: object, context: grpc.aio.ServicerContext) -> None:
         """Forwards one message; writes each response before it reads the next one."""
-        call = Call(context, context.peer(), is_stream=True)
+        call = self._open_call(context)
         try:
             with PROCESS_ADMISSION.call(call.caller):
                 try:
@@ -189,10 +203,18 @@ class Forward:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
 
+    def _open_call(self, context: grpc.aio.ServicerContext) -> Call:
+        call = Call(context, context.peer(), is_stream=self.streams)
+        call.span = PROCESS_TRACING.start_call(self._path.removeprefix("/"), call.metadata, call.request_id)
+        return call
+
     async def _return_response(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> bytes:
-        with call.waits:
+        begun = time.perf_counter()
+        try:
             await _return_initial_metadata(onward, context)
             response: bytes | None = await onward
+        finally:
+            call.waited += time.perf_counter() - begun
         if response is None:
             raise self._lost(call, "has ended the call without an answer")
         call.log_fields["response_bytes"] = len(response)
@@ -201,16 +223,16 @@ class Forward:
         return response
 
     async def _write_responses(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> None:
-        messages = 0
+        messages, begun = 0, time.perf_counter()
         try:
-            with call.waits:
-                await _return_initial_metadata(onward, context)
-                with StreamWriter(context) as writer:
-                    async for message in onward:
-                        await writer.write(message)
-                        messages += 1
+            await _return_initial_metadata(onward, context)
+            with StreamWriter(context) as writer:
+                async for message in onward:
+                    await writer.write(message)
+                    messages += 1
             context.set_trailing_metadata(returned(await onward.trailing_metadata()))
         finally:
+            call.waited += time.perf_counter() - begun
             call.log_fields["messages"] = messages
 
     async def _forward(
@@ -220,11 +242,13 @@ class Forward:
         context: grpc.aio.ServicerContext,
     ) -> Result:
         """Sends the call to a replica, and delivers its answer."""
-        metadata = self._metadata(call)
+        metadata = await self._metadata(call)
         data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         call.log_fields["request_bytes"] = len(data)
         large = None
         with reservation:
+            if self._audit:
+                await self._audit.record(self._method_descriptor, data, call)
             if len(data) > SMALL_BYTES:
                 check_size(len(data), self._max_bytes)
                 large, data = _LargeRequest(data, reservation), b""
@@ -276,18 +300,19 @@ class Forward:
             raise error
         return other
 
-    def _metadata(self, call: Call) -> Metadata:
+    async def _metadata(self, call: Call) -> Metadata:
         """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own.
 
         Raises as `Authenticator.admit` does, before anything of the request is read.
         """
-        passed = forwarded(call.metadata, self._withheld)
+        withheld = TRACE_KEYS.union(self._withheld) if call.span else self._withheld
+        passed = (*forwarded(call.metadata, withheld), *trace_fields(call.span))
         own = ((REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
         if self._authenticator is None:
             return (*passed, *own)
-        entry = self._authenticator.admit(call.metadata, self._scope, call.caller)
-        call.set_identity(entry.identity)
-        return (*passed, *own, *self._authenticator.signed(entry))
+        caller = await self._authenticator.admit(call.metadata, self._scope, call.caller)
+        call.set_identity(caller.identity)
+        return (*passed, *own, *self._authenticator.signed(caller))
 
     async def _fail(self, error: BaseException, call: Call, context: grpc.aio.ServicerContext) -> NoReturn:
         if isinstance(error, grpc.aio.AioRpcError):

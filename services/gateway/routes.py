@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from proto import models_pb2, sessions_pb2, usage_pb2
+from proto import content_pb2, models_pb2, sessions_pb2, usage_pb2
 from services.shared.logs import Log
 from services.shared.replicas import Replicas
 from services.shared.tls import TlsFiles
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
+CONTENT_SERVICE = content_pb2.DESCRIPTOR.services_by_name["ContentService"]
 USAGE_SERVICE = usage_pb2.DESCRIPTOR.services_by_name["UsageService"]
 SESSION_SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 
@@ -40,6 +41,7 @@ def open_backends(
     return (
         Backend("models", "Model Service", MODEL_SERVICE, models),
         Backend("models", "Model Service", USAGE_SERVICE, models),
+        Backend("models", "Model Service", CONTENT_SERVICE, models),
         Backend("sessions", "Session Service", SESSION_SERVICE, sessions),
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from proto import models_pb2, usage_pb2
+from proto import content_pb2, models_pb2, usage_pb2
 from services.models.access.credential_bounds import read_bounds
 from services.models.access.credentials import Credentials
 from services.models.access.key_files import KeyFiles
@@ -17,6 +18,10 @@ from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.limits import AttemptLimits
 from services.models.calls.idempotency import Idempotency, purge_answers
 from services.models.calls.kept_answers import KeptAnswers
+from services.models.capture.capture import Capture
+from services.models.capture.captured_content import CapturedContent
+from services.models.capture.content_service import ContentServicer
+from services.models.capture.redaction import Redactor
 from services.models.catalog import prices
 from services.models.catalog.discovery import Discovery
 from services.models.catalog.lifecycle import Today, today_utc
@@ -39,6 +44,7 @@ from services.models.limits.estimate import Estimator
 from services.models.limits.metrics import reading_limits
 from services.models.limits.opening import migrate_limits, open_limiter
 from services.models.metrics import reading
+from services.models.prompts.adoption import give_prompts
 from services.models.prompts.memory import PromptMemory
 from services.models.routing.aliases import log_hidden, read_aliases
 from services.models.routing.all_models import AllModels
@@ -56,6 +62,7 @@ from services.models.transport.egress import EndpointPolicy
 from services.shared import descriptors
 from services.shared.admin_port import open_admin_port
 from services.shared.admission import Admission
+from services.shared.adoption import adopt
 from services.shared.channels import any_in_tls
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
@@ -70,11 +77,14 @@ from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
 from services.shared.tls import open_client_tls, open_server_tls
+from services.shared.tracing import open_tracing
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 CALL_MIGRATIONS = Path(__file__).resolve().parent / "calls" / "migrations"
+CAPTURE_MIGRATIONS = Path(__file__).resolve().parent / "capture" / "migrations"
 LEDGER_MIGRATIONS = Path(__file__).resolve().parent / "ledger" / "migrations"
 SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]
+CONTENT_SERVICE = content_pb2.DESCRIPTOR.services_by_name["ContentService"]
 USAGE_SERVICE = usage_pb2.DESCRIPTOR.services_by_name["UsageService"]
 
 NOTES = """\
@@ -88,6 +98,7 @@ class Service(NamedTuple):
 
     servicer: ModelServicer
     usage: UsageServicer
+    content: ContentServicer
     description: str
     """The location of its data and its providers, for the operator."""
     database: Database
@@ -101,6 +112,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     aliases = read_aliases(settings.aliases, vendor_models)
     fallback_models, timeouts = read_fallbacks(settings.fallbacks), read_timeout_settings(settings.timeouts)
     max_requests = read_request_limits(settings.max_requests)
+    capture_policy, redactor = settings.read_capture_policy(), Redactor(settings.read_redacted_kinds())
     network = settings.choose_network()
     sessions_tls = open_client_tls(settings, log) if any_in_tls(settings.sessions_address) else None
     endpoints = ByTrust(
@@ -142,8 +154,22 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         )
         calls.enter_context(reading_limits(limiter, settings.choose_limits().store))
         caller_limits = ChatLimits(limiter, Estimator(settings.limits_reserve), log)
+        content = None
+        if settings.may_capture():
+            content = await calls.enter_async_context(_open_content(settings, redactor, log))
+        capture = Capture(content, capture_policy)
         chats = ChatService(
-            transports, router, fallbacks, limits, idempotency, prompts, turns, trust, accounts, caller_limits
+            transports,
+            router,
+            fallbacks,
+            limits,
+            idempotency,
+            prompts,
+            turns,
+            trust,
+            accounts,
+            caller_limits,
+            capture,
         )
         registrations = RegistrationService(registry, trust)
         servicer = ModelServicer(chats, directory, registrations, prompts, trust)
@@ -153,7 +179,11 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         providers_text = _describe_providers(providers.configured(), settings)
         proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
         yield Service(
-            servicer, UsageServicer(ledger), f"data in {database.location}, {providers_text}{proxies}", database
+            servicer,
+            UsageServicer(ledger),
+            ContentServicer(content),
+            f"data in {database.location}, {providers_text}{proxies}",
+            database,
         )
     finally:
         await discovery.close()
@@ -197,6 +227,18 @@ async def _open_ledger(settings: ModelsSettings, log: Log) -> AsyncIterator[Ledg
         await database.close()
 
 
+@contextlib.asynccontextmanager
+async def _open_content(settings: ModelsSettings, redactor: Redactor, log: Log) -> AsyncIterator[CapturedContent]:
+    """Opens the store of captured content, for the length of a block. Raises StartupError."""
+    database = await Database.open(settings.choose_capture_database_url(), CAPTURE_MIGRATIONS, log, announced=False)
+    content = CapturedContent(database, redactor, log, settings.capture_days)
+    try:
+        yield content
+    finally:
+        await content.close()
+        await database.close()
+
+
 def _describe_providers(configured: Sequence[str], settings: ModelsSettings) -> str:
     if configured:
         return f"providers: {', '.join(configured)}"
@@ -218,16 +260,18 @@ async def start() -> None:
     PROCESS_CALLERS.require(open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address}))
     async with (
         open_admin_port("models", settings.admin_host, settings.admin_port, log) as admin,
+        open_tracing("models", settings.otlp_endpoint, log),
         open_service(settings, log) as service,
     ):
         # Chats need no database: they are answered from memory.
-        names = [SERVICE.full_name, USAGE_SERVICE.full_name]
+        names = [SERVICE.full_name, USAGE_SERVICE.full_name, CONTENT_SERVICE.full_name]
         server = StorageServer(service.database, names, needs_storage=False)
         # Most descriptors are for connections to models.
         port = server.bind(settings.host, settings.port, descriptors.connection_limit() // 6, tls)
         generation = Admission(min(settings.max_calls, settings.choose_max_connections()))
         server.add(service_handler(service.servicer, SERVICE, log, generation=generation))
         server.add(service_handler(service.usage, USAGE_SERVICE, log))
+        server.add(service_handler(service.content, CONTENT_SERVICE, log))
         server.add(NoSuchMethod(names, log))
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -242,7 +286,17 @@ async def migrate() -> None:
     await Database.migrate(settings.choose_calls_database_url(), CALL_MIGRATIONS, log)
     await Database.migrate(settings.choose_usage_database_url(), LEDGER_MIGRATIONS, log)
     await migrate_limits(settings.choose_limits(), log)
+    if settings.may_capture():
+        await Database.migrate(settings.choose_capture_database_url(), CAPTURE_MIGRATIONS, log)
     announce(f"models: schema is up to date in {location}")
+
+
+async def adopt_all(project_id: str) -> None:
+    """Gives a project all that belongs to none. Raises StartupError."""
+    settings = load_settings(Settings)
+    log = open_log("models", settings.log_level, form=settings.log_format)
+    given = await adopt(settings.choose_database_url(), MIGRATIONS, log, project_id, give_prompts)
+    announce(f"models: {given}")
 
 
 def main() -> None:
@@ -254,8 +308,11 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--migrate", action="store_true", help="bring the database to this program's schema, and end")
+    what = "give PROJECT all that was stored without AUTH_MODE=required, and end; stop the service before"
+    parser.add_argument("--adopt", metavar="PROJECT", help=what)
     arguments = parser.parse_args()
-    run("models", migrate if arguments.migrate else start)
+    adopting = functools.partial(adopt_all, arguments.adopt)
+    run("models", adopting if arguments.adopt is not None else migrate if arguments.migrate else start)
 
 
 if __name__ == "__main__":

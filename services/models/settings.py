@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, SecretStr, create_model
 
 from services.models.attempts.limits import MAX_ATTEMPTS
+from services.models.capture.policy import NOTHING, CapturePolicy, read_policy
+from services.models.capture.redaction import KINDS, Kind
 from services.models.catalog.provider_registry import Account
 from services.models.catalog.vendor import Vendor
 from services.models.catalog.vendors import VENDORS
@@ -62,6 +64,33 @@ class ModelsSettings(ClientSettings):
         description="database of the answers that are kept under a `request_id`, as `MODELS_DATABASE_URL`",
         json_schema_extra={
             "default": "`MODELS_DATABASE_URL` if that is PostgreSQL, else `calls.db` in `GENAI_DATA_DIR`",
+            "example": "postgresql://user:password@localhost/models",
+        },
+    )
+    capture: str = Field(
+        "off",
+        validation_alias="CAPTURE",
+        description="chats whose content is kept, redacted, where their project says nothing else: `off`, `errors`,"
+        " `sample:0.01` or `all`; a caller keeps a call out by the metadata `genai-capture: off`",
+    )
+    capture_redact: str = Field(
+        ",".join(KINDS),
+        validation_alias="CAPTURE_REDACT",
+        description="what is taken out of content before it is kept, with commas between",
+    )
+    capture_days: float = Field(
+        14,
+        gt=0,
+        le=3650,
+        validation_alias="CAPTURE_DAYS",
+        description="days for which content is kept",
+    )
+    capture_database_url: SecretStr | None = Field(
+        None,
+        validation_alias="CAPTURE_DATABASE_URL",
+        description="database of captured content",
+        json_schema_extra={
+            "default": "`MODELS_DATABASE_URL` if that is PostgreSQL, else `capture.db` in `GENAI_DATA_DIR`",
             "example": "postgresql://user:password@localhost/models",
         },
     )
@@ -278,16 +307,38 @@ class ModelsSettings(ClientSettings):
         return sqlite_url(self.data_path(), "models")
 
     def choose_calls_database_url(self) -> str:
-        if self.calls_database_url:
-            return self.calls_database_url.get_secret_value()
-        shared = self.choose_database_url()
-        return sqlite_url(self.data_path(), "calls") if shared.startswith("sqlite") else shared
+        return self._choose_url(self.calls_database_url, "calls")
+
+    def may_capture(self) -> bool:
+        """Whether any content may be kept: by the operator's policy, or by that of a caller's project."""
+        return self.read_capture_policy() != NOTHING or self.auth_mode == "required"
+
+    def read_capture_policy(self) -> CapturePolicy:
+        """The operator's policy of capture. Raises StartupError for a text that names none."""
+        try:
+            return read_policy(self.capture)
+        except ValueError as error:
+            raise StartupError(f"CAPTURE: {error}") from None
+
+    def read_redacted_kinds(self) -> Sequence[Kind]:
+        """The kinds that are taken out of captured content. Raises StartupError for another one."""
+        named = {name.strip() for name in self.capture_redact.split(",") if name.strip()}
+        if unknown := named.difference(KINDS):
+            raise StartupError(f"CAPTURE_REDACT: {', '.join(sorted(unknown))}: must be of {', '.join(KINDS)}")
+        return [kind for kind in KINDS if kind in named]
+
+    def choose_capture_database_url(self) -> str:
+        return self._choose_url(self.capture_database_url, "capture")
 
     def choose_usage_database_url(self) -> str:
-        if self.usage_database_url:
-            return self.usage_database_url.get_secret_value()
+        return self._choose_url(self.usage_database_url, "usage")
+
+    def _choose_url(self, chosen: SecretStr | None, name: str) -> str:
+        """The URL of a database of its own: the chosen one, else that of the models' PostgreSQL, else a file."""
+        if chosen:
+            return chosen.get_secret_value()
         shared = self.choose_database_url()
-        return sqlite_url(self.data_path(), "usage") if shared.startswith("sqlite") else shared
+        return sqlite_url(self.data_path(), name) if shared.startswith("sqlite") else shared
 
     def read_usage_tag_keys(self) -> Sequence[str]:
         """The tags that have rollups of their own. Raises StartupError for more than there may be."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
 from proto import sessions_pb2, turns_pb2
+from services.sessions.adoption import give_sessions
 from services.sessions.expiry import purge_expired_sessions
 from services.sessions.memories import MemoryStore
 from services.sessions.servicer import SessionServicer
 from services.sessions.store import SessionStore
 from services.sessions.turn_servicer import TurnServicer
 from services.shared.admin_port import open_admin_port
+from services.shared.adoption import adopt
 from services.shared.database import Database, sqlite_url
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.identity import PROCESS_CALLERS
@@ -27,6 +30,7 @@ from services.shared.settings import ServiceSettings, load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
 from services.shared.tls import open_server_tls
+from services.shared.tracing import open_tracing
 
 SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 TURN_SERVICE = turns_pb2.DESCRIPTOR.services_by_name["TurnService"]
@@ -78,7 +82,10 @@ async def start() -> None:
     check_port(settings.host, settings.port)
     tls = open_server_tls(settings, log)
     PROCESS_CALLERS.require(open_signer(settings))
-    async with open_admin_port("sessions", settings.admin_host, settings.admin_port, log) as admin:
+    async with (
+        open_admin_port("sessions", settings.admin_host, settings.admin_port, log) as admin,
+        open_tracing("sessions", settings.otlp_endpoint, log),
+    ):
         # Commits are not announced, because this service has no copies in memory.
         database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
         try:
@@ -108,6 +115,14 @@ async def migrate() -> None:
     announce(f"sessions: schema is up to date in {location}")
 
 
+async def adopt_all(project_id: str) -> None:
+    """Gives a project all that belongs to none. Raises StartupError."""
+    settings = load_settings(SessionsSettings)
+    log = open_log("sessions", settings.log_level, form=settings.log_format)
+    given = await adopt(settings.choose_database_url(), MIGRATIONS, log, project_id, give_sessions)
+    announce(f"sessions: {given}")
+
+
 def main() -> None:
     """Runs the Session Service from the command line."""
     parser = argparse.ArgumentParser(
@@ -117,8 +132,11 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--migrate", action="store_true", help="bring the database to this program's schema, and end")
+    what = "give PROJECT all that was stored without AUTH_MODE=required, and end; stop the service before"
+    parser.add_argument("--adopt", metavar="PROJECT", help=what)
     arguments = parser.parse_args()
-    run("sessions", migrate if arguments.migrate else start)
+    adopting = functools.partial(adopt_all, arguments.adopt)
+    run("sessions", adopting if arguments.adopt is not None else migrate if arguments.migrate else start)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
+from proto.identity_pb2 import CallerIdentity
 from services.shared import metric_names as names
 from services.shared.admission import count_running_calls
-from services.shared.metrics import MAX_TEAMS, OTHER, Batch, Counters, Histograms, LabelValues, Readings
+from services.shared.metrics import (
+    MAX_TEAMS,
+    OTHER,
+    Batch,
+    Counters,
+    Histogram,
+    Histograms,
+    LabelValues,
+    Readings,
+    Values,
+)
 from services.shared.stream_ends import PROCESS_STREAMS
 
 Outcome = Literal["ok", "refused", "failed", "cancelled"]
@@ -45,26 +55,28 @@ INFLIGHT_CALLS = Readings(names.INFLIGHT_CALLS, "Calls that run, streams include
 ACTIVE_STREAMS = Readings(names.ACTIVE_STREAMS, "Streams that run.", ("process",))
 STREAM_ENDS = Readings(names.STREAM_ENDS, "Streams that have ended: together all that do not run.", ("end",))
 
+NOBODY = ("", "")
+"""The team and the project of a caller without an identity."""
+
+MAX_SERIES = 4096
+"""Combinations whose series are found at once; paths and projects that callers invent would be ever more."""
+
 _TEAMS = LabelValues(MAX_TEAMS)
 _PROJECTS = LabelValues(MAX_TEAMS)
 _served_methods: dict[str, str] = {}
 
 
-class Waits:
-    """The time that a call spends waiting for others, in blocks that do not overlap."""
+class Waiting(Protocol):
+    """A call that waits for other servers, in times that do not overlap."""
 
-    __slots__ = ("_since", "first_output", "seconds")
+    waited: float
+    """The seconds that it has waited so far."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.first_output: float | None = None
-        """The time from the beginning of a stream to its first output, after which no waiting is measured."""
 
-    def __enter__(self) -> None:
-        self._since = time.perf_counter()
+class Alone:
+    """Waits for what no call has asked for."""
 
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter() - self._since
+    waited = 0.0
 
 
 def serve_method(name: str, full_name: str) -> None:
@@ -77,17 +89,42 @@ def team_labels(team: str, project: str) -> tuple[str, str]:
     return _TEAMS.label(team), _PROJECTS.label(project)
 
 
-def _count_call(method: str, code: str, team: str, project: str, seconds: float, waits: Waits) -> None:
-    name = _served_methods.get(method, OTHER)
-    DURATIONS.observe((name, code), seconds)
-    CALLS.add((*team_labels(team, project), OUTCOMES.get(code, "refused")))
-    if waits.seconds:
-        until = seconds if waits.first_output is None else waits.first_output
-        OVERHEADS.observe((name,), max(0.0, until - waits.seconds))
+class _Series:
+    """The series of calls of one method that ended with one status, by callers of one project."""
+
+    __slots__ = ("calls", "durations", "overheads")
+
+    def __init__(self, method: str, code: str, team: str, project: str) -> None:
+        name = _served_methods.get(method, OTHER)
+        self.durations = DURATIONS.of((name, code))
+        self.calls = CALLS.of((*team_labels(team, project), OUTCOMES.get(code, "refused")))
+        self.overheads: Histogram | None = None
+        """The overheads of the method; only calls that wait for others have one."""
+
+
+_series: dict[Values, _Series] = {}
+
+
+def _count_call(
+    method: str, code: str, identity: CallerIdentity | None, seconds: float, waited: float, first_output: float | None
+) -> None:
+    owner = (identity.team_id, identity.project_id) if identity else NOBODY
+    series = _series.get((method, code, *owner))
+    if series is None:
+        if len(_series) >= MAX_SERIES:
+            _series.clear()
+        series = _series[(method, code, *owner)] = _Series(method, code, *owner)
+    series.durations.observe(seconds)
+    series.calls.value += 1
+    if waited:
+        if series.overheads is None:
+            series.overheads = OVERHEADS.of((_served_methods.get(method, OTHER),))
+        series.overheads.observe(max(0.0, (seconds if first_output is None else first_output) - waited))
 
 
 ENDED_CALLS = Batch(_count_call)
-"""Calls that have ended: the method, the status, the caller's team and project, the seconds and the waits in them."""
+"""Calls that have ended: method, status, caller, seconds, the seconds of them in which it waited, and for a stream the
+seconds until its first output, after which no waiting is measured."""
 
 
 def follow_calls(process: str) -> None:

@@ -87,7 +87,7 @@ class Callers:
         """Lets every call need an identity that the signer accepts; none, for None."""
         self._signer = signer
 
-    def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity | None:
+    async def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity | None:
         """The identity of a caller at the address `peer`, None where nobody is asked.
 
         Raises Unauthenticated KEY_MISSING or IDENTITY_INVALID, and PermissionDenied SCOPE_MISSING for a caller without
@@ -123,8 +123,12 @@ def check_scope(identity: CallerIdentity, scope: str) -> None:
     """Raises PermissionDenied SCOPE_MISSING for a caller without a scope. A method without one is nobody's."""
     if scope == ANY_SCOPE or (scope and scope in identity.scopes):
         return
-    text = f"the key has no scope `{scope}`, which this call needs; ask for a key with it"
-    raise PermissionDenied(text, reason="SCOPE_MISSING", metadata={"scope": scope, "key_id": identity.key_id})
+    raise PermissionDenied(
+        f"the key has no scope `{scope}`, which this call needs; ask for a key with it",
+        reason="SCOPE_MISSING",
+        metadata={"scope": scope, "key_id": identity.key_id},
+        logged={"scope": scope, "key_id": identity.key_id},
+    )
 
 
 def scope_of(method: MethodDescriptor) -> str:

@@ -49,41 +49,46 @@ class Batch:
     """Measurements that are noted now, and counted by a function together with others, or before the next scrape.
 
     In the middle of a call nothing that counting needs is in the processor's caches, which makes it several times as
-    slow. A measurement must be small and hold no request or answer in memory.
+    slow. A measurement is a tuple of that function's arguments. It must be small, and hold no request or answer in
+    memory.
     """
 
     def __init__(self, count: Callable[..., None]) -> None:
         self._count = count
         self._waiting: deque[tuple[Any, ...]] = deque()
+        self.note = self._waiting.append
+        """Notes a measurement, without a call of any function in Python."""
         _BATCHES.append(self)
 
-    def note(self, *measurement: Any) -> None:
-        """Notes a measurement: the arguments of the function that counts it."""
-        self._waiting.append(measurement)
-        # One that is being counted for a scrape is not waited for.
-        if len(self._waiting) >= BATCH_SIZE and _COUNTING.acquire(blocking=False):
-            try:
-                self.count_waiting()
-            finally:
-                _COUNTING.release()
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def count_waiting(self) -> None:
         """Counts what has been noted; the caller holds the lock."""
+        count, take = self._count, self._waiting.popleft
         for _ in range(len(self._waiting)):
-            self._count(*self._waiting.popleft())
+            count(*take())
 
 
 _BATCHES: list[Batch] = []
 _COUNTING = threading.Lock()
 
 
+def count_batches(*, is_patient: bool = False) -> None:
+    """Counts what all batches have noted. If it is being counted by another thread, it only waits if it is patient."""
+    if _COUNTING.acquire(blocking=is_patient):
+        try:
+            for batch in _BATCHES:
+                batch.count_waiting()
+        finally:
+            _COUNTING.release()
+
+
 class _Waiting(Collector):
     """Counts what waits before a scrape; it has no metrics, and is the first to be collected."""
 
     def collect(self) -> Iterator[Metric]:
-        with _COUNTING:
-            for batch in _BATCHES:
-                batch.count_waiting()
+        count_batches(is_patient=True)
         return iter(())
 
 
@@ -118,19 +123,35 @@ class Family(Collector):
         return GaugeMetricFamily(self._name, self._description, labels=self._labels)
 
 
+class Count:
+    """One counter."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+
 class Counters(Family):
     """A counter for each combination of labels."""
 
     def __init__(self, name: str, description: str, labels: Sequence[str]) -> None:
         super().__init__(name, description, labels)
-        self._values: dict[Values, float] = {}
+        self._counts: dict[Values, Count] = {}
+
+    def of(self, values: Values) -> Count:
+        """The counter with these values of its labels, to be kept where it is needed often."""
+        count = self._counts.get(values)
+        if count is None:
+            count = self._counts[values] = Count()
+        return count
 
     def add(self, values: Values, amount: float = 1) -> None:
         """Adds to the counter with these values of its labels."""
-        self._values[values] = self._values.get(values, 0) + amount
+        self.of(values).value += amount
 
     def series(self) -> Iterable[tuple[Values, float]]:
-        return self._values.copy().items()
+        return [(values, count.value) for values, count in self._counts.copy().items()]
 
 
 class Gauges(Family):
@@ -171,6 +192,23 @@ class Readings(Family):
         return self._read()
 
 
+class Histogram:
+    """One histogram."""
+
+    __slots__ = ("_bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        """The values in each bucket alone; the last one has those above all bounds."""
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Counts a value."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+
 class Histograms(Collector):
     """A histogram for each combination of labels. `buckets` are their upper bounds, without the last one."""
 
@@ -180,24 +218,28 @@ class Histograms(Collector):
         self._labels = labels
         self._bounds = tuple(buckets)
         self._shown_bounds = [*map(floatToGoString, self._bounds), "+Inf"]
-        self._numbers: dict[Values, list[float]] = {}
-        """The counts of all buckets, and then the sum of the values."""
+        self._histograms: dict[Values, Histogram] = {}
         REGISTRY.register(self)
+
+    def of(self, values: Values) -> Histogram:
+        """The histogram with these values of its labels, to be kept where it is needed often."""
+        histogram = self._histograms.get(values)
+        if histogram is None:
+            histogram = self._histograms[values] = Histogram(self._bounds)
+        return histogram
 
     def observe(self, values: Values, value: float) -> None:
         """Counts a value in the histogram with these values of its labels."""
-        numbers = self._numbers.get(values)
-        if numbers is None:
-            numbers = self._numbers[values] = [0] * (len(self._shown_bounds) + 1)
-        numbers[bisect_left(self._bounds, value)] += 1
-        numbers[-1] += value
+        self.of(values).observe(value)
+
+    def describe(self) -> Iterable[Metric]:
+        return [HistogramMetricFamily(self._name, self._description, labels=self._labels)]
 
     def collect(self) -> Iterator[Metric]:
         metric = HistogramMetricFamily(self._name, self._description, labels=self._labels)
-        for values, numbers in self._numbers.copy().items():
-            *counts, total = numbers
-            buckets = list(zip(self._shown_bounds, accumulate(counts), strict=True))
-            metric.add_metric(values, buckets, total)
+        for values, histogram in self._histograms.copy().items():
+            buckets = list(zip(self._shown_bounds, accumulate(histogram.counts.copy()), strict=True))
+            metric.add_metric(values, buckets, histogram.sum)
         yield metric
 
 

@@ -31,7 +31,7 @@ _OF_A_CALL = frozenset(
         *("method", "code", "reason", "request_id", "duration_ms", "model", "provider", "upstream_model"),
         *("prompt_tokens", "completion_tokens", "cost_nano_usd", "first_token_ms", "finish_reason", "response_id"),
         *("key_id", "team", "project", "request_bytes", "response_bytes", "messages", "replica"),
-        *("usage_estimated", "tags"),
+        *("usage_estimated", "tags", "call_id"),
     }
 )
 """Fields that a line of a call shows in a form of its own, or leaves to the log of machines."""

@@ -34,7 +34,7 @@ from proto.identity_pb2 import CallerIdentity
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION, Admission
 from services.shared.call_ends import abort_call, is_call_end
-from services.shared.call_metrics import ENDED_CALLS, Waits, serve_method
+from services.shared.call_metrics import ENDED_CALLS, serve_method
 from services.shared.error_details import DETAILS_KEY, clip_text, pack_details
 from services.shared.identity import IDENTITY, PROCESS_CALLERS, Callers, scope_of
 from services.shared.intake import PROCESS_INTAKE, SMALL_BYTES, Intake, Reservation
@@ -50,15 +50,15 @@ from services.shared.metadata import (
     check_metadata,
     is_flood,
 )
+from services.shared.metrics import BATCH_SIZE, count_batches
 from services.shared.offload import LARGE_BYTES, run_in_thread
 from services.shared.running_calls import PROCESS_CALLS, RunningCalls
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
 from services.shared.stream_ends import PROCESS_STREAMS
+from services.shared.tracing import PROCESS_TRACING, Span
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
 MAX_LOGGED_PATH = 128
-
-NO_OWNER = ("", "")
 
 
 class DefaultDeadlines(NamedTuple):
@@ -104,6 +104,7 @@ class Call:
         "caller",
         "chunks",
         "default_timeout",
+        "first_output",
         "from_exposed_gateway",
         "has_ended",
         "identity",
@@ -114,9 +115,10 @@ class Call:
         "method",
         "request_id",
         "reservation",
+        "span",
         "started",
         "trailers",
-        "waits",
+        "waited",
     )
 
     def __init__(self, context: grpc.aio.ServicerContext, caller: str = "", *, is_stream: bool = False) -> None:
@@ -138,7 +140,7 @@ class Call:
         RECEIVED.set(())
         fields = {} if is_flood(self.metadata) else dict(self.metadata)
         self.request_id = _request_id(fields.get(REQUEST_ID_KEY, ""))
-        self.call_id = new_request_id()
+        self.call_id = new_call_id()
         """The platform's own id of the call: callers choose their request ids, and may repeat one."""
         self.caller: str = caller or fields.get(CALLER_KEY) or context.peer()
         """The caller's address: as the gateway reports it, else the peer's."""
@@ -148,10 +150,14 @@ class Call:
         """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+        self.span: Span | None = None
+        """Its span, where traces are sent."""
+        self.waited = 0.0
+        """The seconds in which it has waited for another server."""
+        self.first_output: float | None = None
+        """The seconds until the first output of a stream, after which no waiting is measured."""
         self.trailers: Sequence[tuple[str, str]] = ()
         """Further trailing metadata of the call, however it ends."""
-        self.waits = Waits()
-        """The time in which it waits for another server."""
         self.reservation: Reservation | None = None
         """The memory that a large request has reserved; shrink it when fewer copies of the request exist."""
         self.default_timeout: asyncio.Timeout | None = None
@@ -171,9 +177,9 @@ class Call:
         """The project that the call, and all that it creates, belongs to; empty where nobody is asked who calls."""
         return self.identity.project_id if self.identity else ""
 
-    def identify(self, callers: Callers, scope: str) -> None:
+    async def identify(self, callers: Callers, scope: str) -> None:
         """Finds out who calls. Raises as `Callers.identify` does."""
-        identity = callers.identify(self.metadata, scope, self.caller)
+        identity = await callers.identify(self.metadata, scope, self.caller)
         if identity:
             self.set_identity(identity)
 
@@ -197,10 +203,6 @@ class Call:
         host = self.caller.rpartition(":")[0] or self.caller
         return f"{host} (exposed)" if self.from_exposed_gateway else host
 
-    def owner(self) -> tuple[str, str]:
-        """The ids of the caller's team and project; both are empty for a caller without an identity."""
-        return (self.identity.team_id, self.identity.project_id) if self.identity else NO_OWNER
-
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self.started
 
@@ -209,6 +211,11 @@ def new_request_id() -> str:
     """A random id of 32 hexadecimal digits. It is no secret: with it, the operator finds a call in the log."""
     # secrets.token_hex would take a system call for each.
     return f"{random.getrandbits(128):032x}"
+
+
+def new_call_id() -> str:
+    """An id of 32 hexadecimal digits. Ids sort by their milliseconds, so that databases add them at one place."""
+    return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"
 
 
 def _request_id(received: str | bytes) -> str:
@@ -320,7 +327,8 @@ class _Boundary:
             f"{method.full_name} must return an async generator"
         )
         self._name = f"{method.containing_service.name}/{method.name}"
-        serve_method(self._name, f"{method.containing_service.full_name}/{method.name}")
+        self._full_name = f"{method.containing_service.full_name}/{method.name}"
+        serve_method(self._name, self._full_name)
         self._request_descriptor = method.input_type
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
@@ -362,6 +370,7 @@ class _Boundary:
     def _open_call(self, context: grpc.aio.ServicerContext) -> Call:
         call = Call(context, self._peer(context), is_stream=self.streams)
         call.method = self._name
+        call.span = PROCESS_TRACING.start_call(self._full_name, call.metadata, call.request_id)
         return call
 
     def _listed(self, call: Call) -> contextlib.AbstractContextManager[None]:
@@ -383,13 +392,12 @@ class _Boundary:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            seconds = f"{self._default_deadline:g} s"
-            text = f"no answer within {seconds}, the limit for calls without a deadline; set one to wait longer"
-            raise errors.DeadlineExceeded(text) from None
+            limit = f"{self._default_deadline:g} s, the service's limit for calls without a deadline"
+            raise errors.DeadlineExceeded(f"no answer within {limit}; set one to wait longer") from None
 
     async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
-        call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
@@ -400,7 +408,7 @@ class _Boundary:
 
     async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
-        call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
@@ -458,7 +466,12 @@ def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") 
         PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
     seconds = call.elapsed_seconds()
-    ENDED_CALLS.note(method, code, *call.owner(), seconds, call.waits)
+    if call.span:
+        fields = {**fields, "trace_id": call.span.trace_id}
+        call.span.end_call(code, reason)
+    ENDED_CALLS.note((method, code, call.identity, seconds, call.waited, call.first_output))
+    if len(ENDED_CALLS) >= BATCH_SIZE:
+        count_batches()
     milliseconds = round(seconds * 1e6) / 1000
     log.info("rpc", method=method, code=code, request_id=call.request_id, duration_ms=milliseconds, **fields)
 

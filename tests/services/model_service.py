@@ -21,7 +21,7 @@ import grpc
 
 from proto import models_pb2, models_pb2_grpc, usage_pb2_grpc
 from services.models.catalog.vendors import VENDORS
-from services.models.main import SERVICE, USAGE_SERVICE, open_service
+from services.models.main import CONTENT_SERVICE, SERVICE, USAGE_SERVICE, open_service
 from services.models.settings import ModelsSettings, Settings
 from services.shared.identity import PROCESS_CALLERS, Callers
 from services.shared.logs import Log, open_log
@@ -90,6 +90,7 @@ async def model_service(
         front = servicer(service.servicer)
         server.add(service_handler(front, SERVICE, log, deadlines, callers=callers))
         server.add(service_handler(service.usage, USAGE_SERVICE, log, deadlines, callers=callers))
+        server.add(service_handler(service.content, CONTENT_SERVICE, log, deadlines, callers=callers))
         server.add(NoSuchMethod([SERVICE.full_name], log))
         async with running(server), grpc.aio.insecure_channel(address) as channel:
             stubs = models_pb2_grpc.ModelServiceStub(channel), usage_pb2_grpc.UsageServiceStub(channel)

@@ -67,6 +67,8 @@ async def test_clock_of_the_request_ends_an_answer_that_is_too_slow(
     upstream.play(script)
     failure = await fail(service, stream=stream, timeouts=models_pb2.Timeouts(**{clock: SHORT}))
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
+    told = "did not begin to answer in time" if case == "no head" else f"the timeout `{clock}` of 0.15 s has passed"
+    assert told in failure.message
     await upstream.requests[-1].closed_by_peer()
 
 

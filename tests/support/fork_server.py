@@ -28,6 +28,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (
     *("services.gateway.main", "services.models.main", "services.sessions.main"),
+    "services.gateway.access.access",
     *("alembic.command", "alembic.config", "uvloop"),
 )
 """The services, and what they import once they run."""

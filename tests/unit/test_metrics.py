@@ -19,6 +19,7 @@ from services.shared.metrics import (
     Histograms,
     LabelValues,
     Readings,
+    count_batches,
 )
 from tests.support.admin import Scrape
 
@@ -85,14 +86,14 @@ def test_readings_are_read_at_each_scrape_until_they_are_forgotten() -> None:
 def test_noted_measurements_are_counted_together_or_before_a_scrape() -> None:
     counted: list[str] = []
     batch = Batch(counted.append)
-    for number in range(BATCH_SIZE - 1):
-        batch.note(str(number))
-    assert not counted
-    batch.note("the last one")
-    assert len(counted) == BATCH_SIZE
-    batch.note("one more")
+    batch.note(("a",))
+    batch.note(("b",))
+    assert (len(batch), counted) == (2, [])
+    count_batches()
+    assert (len(batch), counted) == (0, ["a", "b"])
+    batch.note(("c",))
     scrape()
-    assert counted[-1] == "one more"
+    assert counted == ["a", "b", "c"]
 
 
 def test_no_measurement_is_lost_or_counted_twice_while_others_scrape() -> None:
@@ -108,7 +109,9 @@ def test_no_measurement_is_lost_or_counted_twice_while_others_scrape() -> None:
     for scraper in scrapers:
         scraper.start()
     for _ in range(50_000):
-        batch.note()
+        batch.note(())
+        if len(batch) >= BATCH_SIZE:
+            count_batches()
     is_over.set()
     for scraper in scrapers:
         scraper.join()

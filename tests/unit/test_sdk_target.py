@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from genai_platform import AsyncGenAIPlatform, GenAIPlatform
+from genai_platform import AsyncGenAIPlatform, GenAIPlatform, environment
+from genai_platform.environment import read_variable
+from genai_platform.requests import build_chat_request
 from genai_platform.target import GatewayTarget, find_target
 from tests.rows import for_each
 
@@ -55,6 +60,52 @@ def test_the_environment_names_the_gateway_when_the_program_does_not(
     assert "'127.0.0.1:50051'" in repr(client())
     monkeypatch.delenv("GENAI_GATEWAY_URL")
     assert "'127.0.0.1:50051'" in repr(client())
+
+
+ENV_FILE = """
+# The gateway.
+export GENAI_GATEWAY_URL="http://filed:7"   # behind a name
+GENAI_MODEL = gpt-4o # a comment
+GENAI_API_KEY='key#1'
+no line of a variable
+"""
+
+
+@pytest.fixture
+def in_directory_with_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text(ENV_FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, "FILE", ".env")
+    for name in ("GENAI_GATEWAY_URL", "GENAI_MODEL", "GENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("in_directory_with_env_file")
+def test_variables_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAI_INSECURE", "yes")
+    before = dict(os.environ)
+    assert "'filed:7'" in repr(GenAIPlatform())
+    assert read_variable("GENAI_API_KEY") == "key#1"
+    assert build_chat_request("Hi", {}).model == "gpt-4o"
+    assert build_chat_request("Hi", {"model": "m"}).model == "m"
+    assert build_chat_request("Hi", {"prompt": "p"}).model == ""
+    monkeypatch.setenv("GENAI_MODEL", "other")
+    assert build_chat_request("Hi", {}).model == "other"
+    monkeypatch.setenv("GENAI_MODEL", "")
+    assert build_chat_request("Hi", {}).model == ""
+    assert dict(os.environ) == {**before, "GENAI_MODEL": ""}
+
+
+def test_file_of_variables_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "FILE", ".env")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    assert read_variable("GENAI_OF_NO_FILE") == ""
+    (tmp_path / "gone").rmdir()
+    assert read_variable("GENAI_OF_NO_FILE") == ""
+    (tmp_path / ".env").write_bytes(b"GENAI_OF_NO_FILE=\xff")
+    monkeypatch.chdir(tmp_path)
+    assert read_variable("GENAI_OF_NO_FILE") == ""
 
 
 def test_a_bad_address_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,8 @@ def _renew(key: ApiKey, grace: float, max_seconds: float) -> None:
 
 
 def _seconds(moment: Timestamp) -> float:
-    return moment.ToMicroseconds() / 1e6
+    # Its own conversions raise for one that is not valid.
+    return moment.seconds + moment.nanos / 1e9
 
 
 def _set_time(moment: Timestamp, seconds: float) -> None:

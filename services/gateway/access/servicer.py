@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from proto import access_pb2 as pb
-from proto.identity_pb2 import CallerIdentity, LimitRule
-from services.gateway.access.audit import Actor, read_events, verify_events
-from services.gateway.access.authentication import address_of
+from proto.identity_pb2 import LimitRule
+from services.gateway.access.actors import actor_of
+from services.gateway.access.audit import read_events, verify_events
 from services.gateway.access.bindings import Bindings
 from services.gateway.access.changes import Changes
 from services.gateway.access.directory import Directory
@@ -18,12 +16,6 @@ from services.shared.database import Database
 from services.shared.rpc import Call
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AccessService"]
-
-_KINDS = {
-    CallerIdentity.METHOD_API_KEY: "key",
-    CallerIdentity.METHOD_JWT: "jwt",
-    CallerIdentity.METHOD_MTLS: "mtls",
-}
 
 
 class AccessServicer:
@@ -46,34 +38,34 @@ class AccessServicer:
         return answer
 
     async def CreateTeam(self, request: pb.CreateTeamRequest, call: Call) -> pb.Team:
-        return await self._directory.create_team(request, _actor(request, call))
+        return await self._directory.create_team(request, actor_of(call, request.reason))
 
     async def UpdateTeam(self, request: pb.UpdateTeamRequest, call: Call) -> pb.Team:
-        return await self._directory.update_team(request, _actor(request, call))
+        return await self._directory.update_team(request, actor_of(call, request.reason))
 
     async def ListTeams(self, request: pb.ListTeamsRequest, call: Call) -> pb.ListTeamsResponse:
         return await self._directory.list_teams(request)
 
     async def CreateProject(self, request: pb.CreateProjectRequest, call: Call) -> pb.Project:
-        return await self._directory.create_project(request, _actor(request, call))
+        return await self._directory.create_project(request, actor_of(call, request.reason))
 
     async def UpdateProject(self, request: pb.UpdateProjectRequest, call: Call) -> pb.Project:
-        return await self._directory.update_project(request, _actor(request, call))
+        return await self._directory.update_project(request, actor_of(call, request.reason))
 
     async def ListProjects(self, request: pb.ListProjectsRequest, call: Call) -> pb.ListProjectsResponse:
         return await self._directory.list_projects(request)
 
     async def CreateUser(self, request: pb.CreateUserRequest, call: Call) -> pb.User:
-        return await self._directory.create_user(request, _actor(request, call))
+        return await self._directory.create_user(request, actor_of(call, request.reason))
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, call: Call) -> pb.User:
-        return await self._directory.update_user(request, _actor(request, call))
+        return await self._directory.update_user(request, actor_of(call, request.reason))
 
     async def ListUsers(self, request: pb.ListUsersRequest, call: Call) -> pb.ListUsersResponse:
         return await self._directory.list_users(request)
 
     async def CreateKey(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
-        return await self._keys.create(request, _actor(request, call))
+        return await self._keys.create(request, actor_of(call, request.reason))
 
     async def GetKey(self, request: pb.GetKeyRequest, call: Call) -> pb.ApiKey:
         return await self._keys.get(request)
@@ -82,37 +74,37 @@ class AccessServicer:
         return await self._keys.list(request)
 
     async def UpdateKey(self, request: pb.UpdateKeyRequest, call: Call) -> pb.ApiKey:
-        return await self._keys.update(request, _actor(request, call))
+        return await self._keys.update(request, actor_of(call, request.reason))
 
     async def DisableKey(self, request: pb.DisableKeyRequest, call: Call) -> pb.ApiKey:
-        return await self._keys.disable(request, _actor(request, call))
+        return await self._keys.disable(request, actor_of(call, request.reason))
 
     async def EnableKey(self, request: pb.EnableKeyRequest, call: Call) -> pb.ApiKey:
-        return await self._keys.enable(request, _actor(request, call))
+        return await self._keys.enable(request, actor_of(call, request.reason))
 
     async def RevokeKey(self, request: pb.RevokeKeyRequest, call: Call) -> pb.ApiKey:
-        return await self._keys.revoke(request, _actor(request, call))
+        return await self._keys.revoke(request, actor_of(call, request.reason))
 
     async def RotateKey(self, request: pb.RotateKeyRequest, call: Call) -> pb.RotateKeyResponse:
-        return await self._keys.rotate(request, _actor(request, call))
+        return await self._keys.rotate(request, actor_of(call, request.reason))
 
     async def SetLimit(self, request: pb.SetLimitRequest, call: Call) -> LimitRule:
-        return await self._limits.set(request, _actor(request, call))
+        return await self._limits.set(request, actor_of(call, request.reason))
 
     async def ListLimits(self, request: pb.ListLimitsRequest, call: Call) -> pb.ListLimitsResponse:
         return await self._limits.list(request)
 
     async def DeleteLimit(self, request: pb.DeleteLimitRequest, call: Call) -> pb.DeleteLimitResponse:
-        return await self._limits.delete(request, _actor(request, call))
+        return await self._limits.delete(request, actor_of(call, request.reason))
 
     async def SetBinding(self, request: pb.SetBindingRequest, call: Call) -> pb.Binding:
-        return await self._bindings.set(request, _actor(request, call))
+        return await self._bindings.set(request, actor_of(call, request.reason))
 
     async def ListBindings(self, request: pb.ListBindingsRequest, call: Call) -> pb.ListBindingsResponse:
         return await self._bindings.list(request)
 
     async def DeleteBinding(self, request: pb.DeleteBindingRequest, call: Call) -> pb.DeleteBindingResponse:
-        return await self._bindings.delete(request, _actor(request, call))
+        return await self._bindings.delete(request, actor_of(call, request.reason))
 
     async def ListAuditEvents(self, request: pb.ListAuditEventsRequest, call: Call) -> pb.ListAuditEventsResponse:
         async with self._database.read() as connection:
@@ -121,10 +113,3 @@ class AccessServicer:
     async def VerifyAuditEvents(self, request: pb.VerifyAuditEventsRequest, call: Call) -> pb.VerifyAuditEventsResponse:
         async with self._database.read() as connection:
             return await verify_events(connection)
-
-
-def _actor(request: Any, call: Call) -> Actor:
-    """The author of a change."""
-    identity = call.identity or CallerIdentity()
-    kind = _KINDS.get(identity.method, "")
-    return Actor(kind, identity.key_id, address_of(call.caller), call.request_id, request.reason)

@@ -22,6 +22,7 @@ SCOPES = (
     "prompts.write",
     "sessions",
     "usage.read",
+    "content.read",
     "admin",
 )
 DEFAULT_SCOPES = ("generate", "models.read", "prompts.read", "sessions", "usage.read")

@@ -9,7 +9,7 @@ from services.models.providers.client import PHASE
 from services.models.providers.model_labels import model_labels
 from services.shared import metric_names as names
 from services.shared.errors import PlatformError
-from services.shared.metrics import Batch, Counters
+from services.shared.metrics import Batch, Count, Counters, Values
 
 Outcome = Literal[
     "ok",
@@ -50,6 +50,9 @@ OUTCOMES: dict[str, Outcome] = {
 }
 """The outcome of an attempt by the reason of its error; every other error is about the request."""
 
+MAX_COUNTS = 512
+"""Counters of answers that are found at once."""
+
 ATTEMPTS = Counters(
     names.UPSTREAM_ATTEMPTS,
     "Requests that were sent to models' servers, by their end.",
@@ -57,24 +60,28 @@ ATTEMPTS = Counters(
 )
 
 
-def count_attempt(target: Target, error: BaseException | None) -> None:
-    """Counts an attempt that has ended: with an answer, by an error, or because its caller has left."""
-    if isinstance(error, PlatformError) and PHASE not in error.metadata:
-        # Nothing was sent.
+def outcome_of(error: BaseException | None) -> Outcome | None:
+    """The outcome of an attempt that has ended with this error, or because its caller has left; None if nothing was
+    sent."""
+    if not isinstance(error, PlatformError):
+        return "protocol" if isinstance(error, Exception) else "cancelled"
+    return OUTCOMES.get(error.reason, "refused") if PHASE in error.metadata else None
+
+
+_counts: dict[Values, Count] = {}
+
+
+def _count(target: Target, outcome: Outcome | None) -> None:
+    if outcome is None:
         return
-    ENDED_ATTEMPTS.note(target, _outcome(error))
-
-
-def _count(target: Target, outcome: Outcome) -> None:
-    ATTEMPTS.add((*model_labels(target, has_answered=outcome == "ok"), outcome))
+    key = (target.provider, target.registered_model, target.model, outcome)
+    count = _counts.get(key)
+    if count is None:
+        count = ATTEMPTS.of((*model_labels(target, has_answered=outcome == "ok"), outcome))
+        if outcome == "ok" and len(_counts) < MAX_COUNTS:
+            _counts[key] = count
+    count.value += 1
 
 
 ENDED_ATTEMPTS = Batch(_count)
-
-
-def _outcome(error: BaseException | None) -> Outcome:
-    if error is None:
-        return "ok"
-    if isinstance(error, PlatformError):
-        return OUTCOMES.get(error.reason, "refused")
-    return "protocol" if isinstance(error, Exception) else "cancelled"
+"""Attempts that have ended: the target, and the outcome."""

@@ -17,6 +17,7 @@ from services.models.calls.idempotency import Idempotency, Repeatable, append_id
 from services.models.calls.once import Keep, answer_once, stream_once
 from services.models.calls.replay import replay
 from services.models.calls.shared_answers import SharedAnswers, Sharing
+from services.models.capture.capture import Capture
 from services.models.chat.account import Accounts
 from services.models.chat.ending import RunningChat
 from services.models.chat.limits import ChatLimits
@@ -56,6 +57,7 @@ class ChatService:
         trust: TrustPolicy,
         accounts: Accounts,
         caller_limits: ChatLimits,
+        capture: Capture,
     ) -> None:
         self._transports = transports
         self._router = router
@@ -68,6 +70,7 @@ class ChatService:
         self._trust = trust
         self._accounts = accounts
         self._caller_limits = caller_limits
+        self._capture = capture
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
         """The complete answer. Raises PlatformErrors; the session is then unchanged."""
@@ -133,7 +136,7 @@ class ChatService:
                         running.conversation,
                         interrupted=functools.partial(running.note_interruption, attempt),
                         reservation=call.reservation,
-                        waits=call.waits,
+                        waiting=call,
                     )
                     await running.complete(response, attempt, keep)
         return response
@@ -159,7 +162,7 @@ class ChatService:
                     running.conversation,
                     interrupted=functools.partial(running.note_interruption, attempt),
                     reservation=call.reservation,
-                    waits=call.waits,
+                    waiting=call,
                 )
                 with attempt:
                     async with contextlib.aclosing(chunks):
@@ -193,7 +196,7 @@ class ChatService:
         turn = self._turns.open(prompted.conversation, call, append_id)
         account = self._accounts.open(prompted, call)
         limits, by_stranger = self._caller_limits.open(call), self._trust.is_stranger(call)
-        return RunningChat(prompted, attempts, turn, call, account, limits, by_stranger=by_stranger)
+        return RunningChat(prompted, attempts, turn, call, account, limits, self._capture, by_stranger=by_stranger)
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
@@ -209,6 +212,7 @@ class ChatService:
         request = conversation.request
         conversation.contents = await run_in_thread_if_large(work_to_check(request), check_chat_request, request)
         call.log_fields["model"] = request.model
+        call.log_fields["call_id"] = call.call_id
         if request.tags:
             call.log_fields["tags"] = dict(request.tags)
         return prompted

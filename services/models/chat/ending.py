@@ -10,9 +10,11 @@ from proto import models_pb2
 from services.models.attempts.attempts import Attempt, Attempts
 from services.models.attempts.records import attempts_json
 from services.models.calls.once import Keep
+from services.models.capture.capture import Capture
 from services.models.chat.account import Account
 from services.models.chat.limits import LimitedChat
 from services.models.chat.metrics import ChatMeter
+from services.models.chat.spans import describe_answer, end_chat_span, start_chat_span
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
@@ -34,6 +36,7 @@ class RunningChat:
         call: Call,
         account: Account,
         limits: LimitedChat,
+        capture: Capture,
         *,
         by_stranger: bool,
     ) -> None:
@@ -45,6 +48,7 @@ class RunningChat:
         self._call = call
         self._account = account
         self._limits = limits
+        self._capture = capture
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
 
@@ -57,6 +61,7 @@ class RunningChat:
             await self._opening.__aexit__(type(error), error, error.__traceback__)
             raise
         self._meter = ChatMeter(self._call, self.conversation)
+        self.attempts.span = start_chat_span(self._call, self.conversation.request)
         return self
 
     async def __aexit__(
@@ -64,11 +69,14 @@ class RunningChat:
     ) -> None:
         if isinstance(error, PlatformError) and self.attempts.records:
             self._describe_failure(error)
-        self._call.waits.seconds += self.attempts.waited
+        self._call.waited += self.attempts.waited
         if error and self._account.is_open:
             await self._record_failure(error)
-        if error and (target := self.attempts.failed_target or self.attempts.newest_target):
+        target = self.attempts.failed_target or self.attempts.newest_target
+        if error and target:
             self._meter.fail(target, error)
+        if self.attempts.span:
+            end_chat_span(self.attempts.span, target, error)
         was_left = error is not None and _was_left(error)
         await self._limits.settle(self._account, self.attempts.sent, was_left=was_left)
         await self._opening.__aexit__(kind, error, trace)
@@ -96,7 +104,7 @@ class RunningChat:
         attempt.has_output = True
         self._meter.note_chunk(attempt.target)
         if self._first_output_seconds is None:
-            self._first_output_seconds = self._call.waits.first_output = self._call.elapsed_seconds()
+            self._first_output_seconds = self._call.first_output = self._call.elapsed_seconds()
 
     def note_interruption(self, attempt: Attempt, usage: models_pb2.TokenUsage) -> None:
         """Records the usage of an answer that breaks off."""
@@ -131,6 +139,9 @@ class RunningChat:
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
         self._meter.succeed(target, response)
+        if self.attempts.span:
+            describe_answer(self.attempts.span, target, response)
+        self._capture.end(self._call, self.conversation.messages, response)
         await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
         self._limits.note_answer(response.usage, target)
         await self._limits.settle(self._account, self.attempts.sent)
@@ -140,6 +151,7 @@ class RunningChat:
         if isinstance(error, PlatformError) and not self._account.has_usage and not self.attempts.has_asked:
             self._account.void()
             return
+        self._capture.end(self._call, self.conversation.messages, None)
         await self._account.close(
             self.attempts.sent,
             describe_end(error, self._call),

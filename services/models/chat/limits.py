@@ -71,7 +71,9 @@ class LimitedChat:
         elif was_left and not account.has_usage:
             await admission.settle()
         else:
-            await admission.settle(account.tokens, account.cost())
+            usage = account.usage
+            cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
+            await admission.settle(usage.prompt_tokens + usage.completion_tokens, cost)
 
     def note_answer(self, usage: models_pb2.TokenUsage, target: Target) -> None:
         """Records the length of a whole answer, for the estimates of others."""

@@ -9,12 +9,13 @@ import time
 from collections.abc import Sequence
 
 from proto import models_pb2
+from proto.identity_pb2 import CallerIdentity
 from services.models.providers.base import Conversation, Target
-from services.models.providers.model_labels import answering_label, model_labels
+from services.models.providers.model_labels import Labels, answering_label, model_labels
 from services.shared import metric_names as names
-from services.shared.call_metrics import team_labels
+from services.shared.call_metrics import MAX_SERIES, NOBODY, team_labels
 from services.shared.errors import PlatformError
-from services.shared.metrics import Batch, Counters, Histograms
+from services.shared.metrics import BATCH_SIZE, Batch, Count, Counters, Histogram, Histograms, Values, count_batches
 from services.shared.rpc import Call
 
 OPERATION = "chat"
@@ -78,72 +79,124 @@ class ChatMeter:
                 self._hand_over_intervals()
         self._last_chunk = now
 
-    def note_usage(self, target: Target, usage: models_pb2.TokenUsage, answering: str = "") -> None:
-        """Counts the tokens of an answer, or of one that broke off, of the model that calls itself `answering`."""
-        # A field of a response would keep the whole of it in memory.
-        USAGES.note(target, answering, self._modality, *self._call.owner(), usage.SerializeToString())
+    def note_usage(self, target: Target, usage: models_pb2.TokenUsage) -> None:
+        """Counts the tokens of an answer that broke off."""
+        BROKEN_ANSWERS.note((target, self._modality, self._call.identity, usage.SerializeToString()))
 
     def succeed(self, target: Target, response: models_pb2.ChatResponse) -> None:
         """Ends the chat with an answer."""
-        answering = response.model
-        self.note_usage(target, response.usage, answering)
-        self._end(target, answering, "")
-
-    def fail(self, target: Target, error: BaseException) -> None:
-        """Ends the chat with an error, unless it has ended with an answer."""
-        if not self._has_ended:
-            self._end(target, "", _error_type(error))
-
-    def _end(self, target: Target, answering: str, error_type: str) -> None:
         self._has_ended = True
         if self._intervals:
             self._hand_over_intervals()
-        ENDED_CHATS.note(target, answering, error_type, time.perf_counter() - self._started, self._first_chunk)
+        seconds = time.perf_counter() - self._started
+        # A field of a response would keep the whole of it in memory.
+        usage = response.usage.SerializeToString()
+        ANSWERS.note((target, response.model, self._modality, self._call.identity, usage, seconds, self._first_chunk))
+
+    def fail(self, target: Target, error: BaseException) -> None:
+        """Ends the chat with an error, unless it has ended with an answer."""
+        if self._has_ended:
+            return
+        if self._intervals:
+            self._hand_over_intervals()
+        FAILURES.note((target, error_type_of(error), time.perf_counter() - self._started, self._first_chunk))
 
     def _hand_over_intervals(self) -> None:
-        INTERVALS.note(self._target, self._intervals)
+        INTERVALS.note((self._target, self._intervals))
         self._intervals = []
+        if len(INTERVALS) >= BATCH_SIZE:
+            count_batches()
 
 
-def _error_type(error: BaseException) -> str:
+def error_type_of(error: BaseException) -> str:
+    """The reason of an error, or the word for one that has none."""
     if isinstance(error, PlatformError):
         return error.reason
     return INTERNAL if isinstance(error, Exception) else CANCELLED
 
 
-def _count_end(target: Target, answering: str, error_type: str, seconds: float, first_chunk: float | None) -> None:
-    labels = model_labels(target, has_answered=not error_type)
-    model = (OPERATION, *labels, answering_label(labels, answering))
+class _Answered:
+    """The series of answers of one model, to callers of one project."""
+
+    __slots__ = ("_first_chunks", "_model", "_owner", "_tokens", "cost", "durations", "input", "output")
+
+    def __init__(self, labels: Labels, answering: str, modality: str, team: str, project: str) -> None:
+        self._model = (OPERATION, *labels, answering_label(labels, answering))
+        self._tokens = (*self._model, modality)
+        self._owner = (*team_labels(team, project), *labels)
+        self._first_chunks: Histogram | None = None
+        self.durations = DURATIONS.of((*self._model, ""))
+        self.input = INPUT_TOKENS.of(self._tokens)
+        self.output = OUTPUT_TOKENS.of(self._tokens)
+        self.cost: Count | None = None
+
+    def count_usage(self, data: bytes) -> None:
+        usage = models_pb2.TokenUsage.FromString(data)
+        self.input.value += usage.prompt_tokens
+        self.output.value += usage.completion_tokens
+        if usage.HasField("cost_nano_usd"):
+            if self.cost is None:
+                self.cost = COSTS.of(self._owner)
+            self.cost.value += usage.cost_nano_usd
+        elif usage.total_tokens:
+            UNPRICED_CALLS.add(self._owner)
+        if cached := usage.cached_prompt_tokens:
+            CACHE_READ_TOKENS.add(self._tokens, cached)
+        if written := usage.cache_write_tokens:
+            CACHE_WRITE_TOKENS.add(self._tokens, written)
+        if reasoning := usage.reasoning_tokens:
+            REASONING_TOKENS.add(self._tokens, reasoning)
+
+    def count_first_chunk(self, seconds: float) -> None:
+        if self._first_chunks is None:
+            self._first_chunks = FIRST_CHUNKS.of(self._model)
+        self._first_chunks.observe(seconds)
+
+
+_answered: dict[Values, _Answered] = {}
+
+
+def _count_answer(
+    target: Target,
+    answering: str,
+    modality: str,
+    identity: CallerIdentity | None,
+    usage: bytes,
+    seconds: float,
+    first_chunk: float | None,
+) -> None:
+    owner = (identity.team_id, identity.project_id) if identity else NOBODY
+    key = (target.provider, target.registered_model, target.model, answering, modality, *owner)
+    series = _answered.get(key)
+    if series is None:
+        if len(_answered) >= MAX_SERIES:
+            _answered.clear()
+        series = _answered[key] = _Answered(model_labels(target, has_answered=True), answering, modality, *owner)
+    series.count_usage(usage)
+    series.durations.observe(seconds)
+    if first_chunk is not None:
+        series.count_first_chunk(first_chunk)
+
+
+def _count_failure(target: Target, error_type: str, seconds: float, first_chunk: float | None) -> None:
+    model = (OPERATION, *model_labels(target), "")
     DURATIONS.observe((*model, error_type), seconds)
     if first_chunk is not None:
         FIRST_CHUNKS.observe(model, first_chunk)
 
 
-def _count_usage(target: Target, answering: str, modality: str, team: str, project: str, data: bytes) -> None:
-    usage = models_pb2.TokenUsage.FromString(data)
-    labels = model_labels(target, has_answered=bool(answering))
-    owner = (*team_labels(team, project), *labels)
-    if usage.HasField("cost_nano_usd"):
-        COSTS.add(owner, usage.cost_nano_usd)
-    elif usage.total_tokens:
-        UNPRICED_CALLS.add(owner)
-    tokens = (OPERATION, *labels, answering_label(labels, answering), modality)
-    INPUT_TOKENS.add(tokens, usage.prompt_tokens)
-    OUTPUT_TOKENS.add(tokens, usage.completion_tokens)
-    if cached := usage.cached_prompt_tokens:
-        CACHE_READ_TOKENS.add(tokens, cached)
-    if written := usage.cache_write_tokens:
-        CACHE_WRITE_TOKENS.add(tokens, written)
-    if reasoning := usage.reasoning_tokens:
-        REASONING_TOKENS.add(tokens, reasoning)
+def _count_broken_answer(target: Target, modality: str, identity: CallerIdentity | None, usage: bytes) -> None:
+    owner = (identity.team_id, identity.project_id) if identity else NOBODY
+    _Answered(model_labels(target), "", modality, *owner).count_usage(usage)
 
 
 def _count_intervals(target: Target, intervals: Sequence[float]) -> None:
-    labels = (OPERATION, *model_labels(target))
+    histogram = CHUNK_INTERVALS.of((OPERATION, *model_labels(target)))
     for interval in intervals:
-        CHUNK_INTERVALS.observe(labels, interval)
+        histogram.observe(interval)
 
 
-ENDED_CHATS = Batch(_count_end)
-USAGES = Batch(_count_usage)
+ANSWERS = Batch(_count_answer)
+FAILURES = Batch(_count_failure)
+BROKEN_ANSWERS = Batch(_count_broken_answer)
 INTERVALS = Batch(_count_intervals)

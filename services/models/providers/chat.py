@@ -16,7 +16,7 @@ from services.models.providers.framing import read_body
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader, StreamTimeouts
 from services.models.providers.usage import add_cost_of_answer, estimate_usage, usage_fields, with_counted_prompt
 from services.models.transport.base import Transport
-from services.shared.call_metrics import Waits
+from services.shared.call_metrics import Waiting
 from services.shared.errors import PlatformError
 from services.shared.intake import Reservation
 from services.shared.offload import run_in_thread_if_large
@@ -29,19 +29,19 @@ async def chat(
     timeouts: StreamTimeouts = STREAM_TIMEOUTS,
     interrupted: Interrupted | None = None,
     reservation: Reservation | None = None,
-    waits: Waits | None = None,
+    waiting: Waiting | None = None,
 ) -> models_pb2.ChatResponse:
     """The whole answer. Raises the errors of `faults.MEANINGS` and of the transport.
 
-    `reservation` is the memory of the request; it shrinks as its copies are released. `waits` measures the time in
-    which the provider is waited for.
+    `reservation` is the memory of the request; it shrinks as its copies are released. `waiting` is the call
+    that waits for the provider.
     """
     target, encoded = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=False)
     if encoded.streams:
         return await _last_response(
-            chat_stream(transport, target, conversation, timeouts, interrupted, reservation, waits, encoded)
+            chat_stream(transport, target, conversation, timeouts, interrupted, reservation, waiting, encoded)
         )
-    async with Exchange(transport, target, reservation, waits=waits) as exchange:
+    async with Exchange(transport, target, reservation, waiting=waiting) as exchange:
         response = await exchange.post(encoded.request)
         read = functools.partial(_read_answer, target, encoded.tool_names)
         answer = await exchange.read(response, response.body, read)
@@ -55,7 +55,7 @@ async def chat_stream(
     timeouts: StreamTimeouts = STREAM_TIMEOUTS,
     interrupted: Interrupted | None = None,
     reservation: Reservation | None = None,
-    waits: Waits | None = None,
+    waiting: Waiting | None = None,
     encoded: Encoded | None = None,
 ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
     """Yields the chunks of the answer, and last the chunk with the whole response. Raises as `chat` does; the error of
@@ -67,7 +67,7 @@ async def chat_stream(
     if encoded is None:
         prepared = await run_in_thread_if_large(conversation.work(), prepare, conversation, target, stream=True)
         target, encoded = prepared
-    async with Exchange(transport, target, reservation, waits=waits) as exchange:
+    async with Exchange(transport, target, reservation, waiting=waiting) as exchange:
         response = await exchange.stream(encoded.request)
         reader = StreamReader(exchange, response, target.dialect, timeouts)
         _name_owner(reader.answer, target, encoded.tool_names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, TypeVar
@@ -22,7 +23,7 @@ from services.models.transport.api_roots import RootSearch
 from services.models.transport.base import HttpResponse, StreamedResponse, Transport
 from services.models.transport.failures import UPSTREAM_HOST
 from services.models.transport.payload import Payload
-from services.shared.call_metrics import Waits
+from services.shared.call_metrics import Alone, Waiting
 from services.shared.errors import PlatformError
 from services.shared.intake import Reservation
 from services.shared.json_text import decoding_work
@@ -64,8 +65,8 @@ class Exchange:
 
     Every error that leaves the block has the provider and the phase of the answer in its metadata, and the host for the
     log. `reservation` is the memory of the request; it shrinks as its copies are released. `read_fault` reads the fault
-    in the body of a refusal, for a verb whose errors differ from those of the target's dialect for chats. `waits`
-    measures the time in which the provider is waited for.
+    in the body of a refusal, for a verb whose errors differ from those of the target's dialect for chats. `waiting`
+    is the call that waits for the provider.
     """
 
     def __init__(
@@ -74,14 +75,14 @@ class Exchange:
         target: Target,
         reservation: Reservation | None = None,
         read_fault: ReadFault | None = None,
-        waits: Waits | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
         self.held = PROCESS_EXCHANGES.begin(target.provider)
         """The memory that is reserved for the exchange."""
         self.chunks_sent = 0
         """The number of chunks that the caller has taken."""
-        self.waits = waits or Waits()
-        """The time in which the provider is waited for."""
+        self.waiting = waiting or Alone()
+        """The call that waits for the provider."""
         self.error_metadata: dict[str, str] = {}
         """Entries that are added to the metadata of errors."""
         self._transport = transport
@@ -120,8 +121,11 @@ class Exchange:
         search = RootSearch(self._target.api_roots, request.path)
         while True:
             post = self._transport.post(search.url, headers, payload, self.held.grow, self.timeouts.http())
-            with self.waits:
+            begun = time.perf_counter()
+            try:
                 response = await self._in_time(post)
+            finally:
+                self.waiting.waited += time.perf_counter() - begun
             note_rate_limits(self._target, response.headers)
             if response.status in SUCCESSES:
                 search.confirm(by_success=True)
@@ -138,8 +142,11 @@ class Exchange:
         stack = self._stack = contextlib.AsyncExitStack()
         while True:
             opening = self._transport.stream(search.url, headers, payload, self.timeouts.http())
-            with self.waits:
+            begun = time.perf_counter()
+            try:
                 response = await self._in_time(stack.enter_async_context(opening))
+            finally:
+                self.waiting.waited += time.perf_counter() - begun
             note_rate_limits(self._target, response.headers)
             if response.status in SUCCESSES:
                 search.confirm(by_success=True)
@@ -179,7 +186,7 @@ class Exchange:
             async with asyncio.timeout_at(due):
                 return await response
         except TimeoutError:
-            raise self.error(Fault("UPSTREAM_TIMEOUT")) from None
+            raise self.error(Fault("UPSTREAM_TIMEOUT", limit=self.timeouts.describe("total"))) from None
 
     def _headers(self, request: HttpRequest) -> dict[str, str]:
         return {**self._target.headers, **request.headers, **JSON}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from services.models.providers.base import Target
@@ -21,16 +22,26 @@ of Anthropic (docs.anthropic.com/en/api/rate-limits), with the resource that eac
 
 REMAINING = Gauges(
     names.UPSTREAM_RATE_LIMIT_REMAINING,
-    "What a provider says is left of a rate limit, in its newest answer.",
+    "What a provider says is left of a rate limit, in an answer of the last second in which there was one.",
     ("provider", "resource"),
 )
 
+PAUSE_SECONDS = 1.0
+"""Time between two looks at the fields of a provider's answers: to look for them all costs some microseconds."""
+MAX_DIGITS = 15
+
+_next_looks: dict[str, float] = {}
+
 
 def note_rate_limits(target: Target, headers: Mapping[str, str]) -> None:
-    """Notes what is left of the limits of the operator's own account at a vendor."""
+    """Notes what is left of the limits of the operator's own account at a vendor, once a second at most."""
     if target.registered_model:
         return
-    for field in REMAINING_FIELDS.keys() & headers.keys():
-        value = headers[field]
-        if value.isdecimal() and len(value) <= 15:
-            REMAINING.set((target.provider, REMAINING_FIELDS[field]), int(value))
+    now = time.monotonic()
+    if now < _next_looks.get(target.provider, 0.0):
+        return
+    _next_looks[target.provider] = now + PAUSE_SECONDS
+    for field, resource in REMAINING_FIELDS.items():
+        value = headers.get(field, "")
+        if value.isdecimal() and len(value) <= MAX_DIGITS:
+            REMAINING.set((target.provider, resource), int(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import Awaitable, Sequence
 from typing import Literal, NamedTuple
 
@@ -153,8 +154,11 @@ class StreamReader:
         return reading if self._exchange.chunks_sent else self._wait_for(reading)
 
     async def _wait_for(self, reading: Awaitable[bytes]) -> bytes:
-        with self._exchange.waits:
+        begun = time.perf_counter()
+        try:
             return await reading
+        finally:
+            self._exchange.waiting.waited += time.perf_counter() - begun
 
     async def _read_in_time(self) -> bytes:
         """Reads where the timeouts are not the transport's own. Raises Unavailable (UPSTREAM_TIMEOUT, _IDLE)."""
@@ -163,8 +167,14 @@ class StreamReader:
             async with asyncio.timeout_at(due):
                 return await self._response.read()
         except TimeoutError:
-            has_begun = self.answer.has_begun and due != self._total_due
-            raise self._exchange.error(Fault("UPSTREAM_IDLE" if has_begun else "UPSTREAM_TIMEOUT")) from None
+            raise self._exchange.error(self._timeout_fault(is_total=due == self._total_due)) from None
+
+    def _timeout_fault(self, *, is_total: bool) -> Fault:
+        """The fault of a stream that a timeout ends: by its name, since callers and the operator can set it."""
+        has_begun = self.answer.has_begun and not is_total
+        name = "total" if is_total else "silence" if has_begun else "first_output"
+        limit = self._exchange.timeouts.describe(name)
+        return Fault("UPSTREAM_IDLE" if has_begun else "UPSTREAM_TIMEOUT", limit=limit)
 
     async def _read_usage(self, due: float) -> bytes:
         try:

@@ -43,6 +43,11 @@ class Timeouts(NamedTuple):
         """The time at which an exchange that has started then must have ended; None if it may take any time."""
         return None if self.total is None else started + self.total
 
+    def describe(self, name: str) -> str:
+        """A timeout in words: its name, as requests and the operator's settings have it, and its length."""
+        seconds = getattr(self.over(PLATFORM_TIMEOUTS), name)
+        return f"the timeout `{name}` of {seconds:g} s"
+
     def over(self, others: Timeouts) -> Timeouts:
         """These timeouts, and the others where these say nothing."""
         return Timeouts(*(own if own is not None else other for own, other in zip(self, others, strict=True)))

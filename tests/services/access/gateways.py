@@ -103,7 +103,7 @@ async def access_gateway(url: str, models: str, **settings: str) -> AsyncIterato
     async with open_access(AccessSettings.model_validate(given), IdentitySigner([KEY]), log) as access:
         with refusing_address() as nowhere:
             backends = open_backends(models, nowhere, log)
-            proxy = Proxy(backends, log, authenticator=access.authenticator)
+            proxy = Proxy(backends, log, authenticator=access.authenticator, audit=access.audit)
             server = GatewayServer([proxy], backends, log, access)
             address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
             async with running(server), grpc.aio.insecure_channel(address) as channel:

@@ -30,6 +30,8 @@ from genai_platform import (
     RegisterModelRequest,
     RenderPromptRequest,
 )
+from genai_platform.calls import CallRules
+from genai_platform.target import find_target
 from services.shared import errors
 from tests.services.sdk.backend import MODEL_SERVICE, SESSION_SERVICE, Backend, happens, serving
 
@@ -171,10 +173,22 @@ async def test_a_call_that_takes_too_long_is_a_timeout_on_both_sides(
     backend.answers["Chat"] = backend.hang
     for either in (platform, async_platform):
         backend.cancelled.clear()
-        with pytest.raises(genai_platform.Timeout, match=r"no answer within 0\.3 s") as caught:
+        with pytest.raises(genai_platform.Timeout, match=r"within 0\.3 s, the timeout of this call; allow") as caught:
             await call(either, "models", "chat", HELLO, timeout=0.3)
         assert caught.value.request_id == backend.metadata()["x-request-id"]
         assert await happens(backend.cancelled)
+
+
+async def test_timeout_says_whose_it_was(backend: Backend) -> None:
+    backend.answers["Chat"] = backend.hang
+    with (
+        GenAIPlatform(backend.address, timeout=0.2) as platform,
+        pytest.raises(genai_platform.Timeout, match=r"no answer within 0\.2 s, the timeout of this client; allow"),
+    ):
+        platform.models.chat(HELLO)
+    rules = CallRules(find_target(backend.address), None, None)
+    call = rules.prepare(MODEL_SERVICE, "Chat", HELLO, None, None)
+    assert call.limit == "600 s, the SDK's limit for calls without a timeout"
 
 
 def test_metadata_of_the_client_and_of_the_call_arrive(backend: Backend) -> None:

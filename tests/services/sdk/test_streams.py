@@ -12,12 +12,14 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import pytest
+from google.protobuf.message import Message
 
 import genai_platform
-from genai_platform import AsyncGenAIPlatform, ChatChunk, ChatRequest, ChatResponse, GenAIPlatform
+from genai_platform import AsyncGenAIPlatform, ChatChunk, ChatRequest, ChatResponse, GenAIPlatform, Unavailable
 from genai_platform.async_models import AsyncModels
 from genai_platform.models import Models
 from services.shared import errors
+from services.shared.rpc import Call
 from tests.services.sdk.backend import WAIT_SECONDS, Backend, happens, last_chunk, serving
 
 REQUEST = ChatRequest(model="m")
@@ -422,3 +424,27 @@ async def test_an_async_stream_closed_by_another_task_is_an_error_for_the_one_th
         with pytest.raises(genai_platform.Cancelled, match="the stream was closed"):
             await waiting
         assert await happens(own_backend.cancelled)
+
+
+async def test_text_that_its_session_does_not_have_ends_with_an_error(
+    backend: Backend, platform: GenAIPlatform, async_platform: AsyncGenAIPlatform
+) -> None:
+    """Who reads only the text would not see the warning."""
+
+    async def unstored(request: Message, call: Call) -> AsyncGenerator[Message]:
+        yield ChatChunk(token="Hello you")
+        last = last_chunk("Hello you")
+        last.response.session_id = "s"
+        last.response.warnings.add(code="SESSION_APPEND_FAILED", message="the session is away")
+        yield last
+
+    backend.stream = unstored
+    texts: list[str] = []
+    with pytest.raises(Unavailable, match="given whole, but the session is away") as caught:
+        texts += platform.models.stream_text("Hi", model="m", session_id="s")
+    assert (caught.value.reason, caught.value.metadata) == ("SESSION_APPEND_FAILED", {"session_id": "s"})
+    stream = async_platform.models.stream_text("Hi", model="m", session_id="s")
+    texts.append(await anext(stream))
+    with pytest.raises(Unavailable, match="SESSION_APPEND_FAILED"):
+        await anext(stream)
+    assert texts == ["Hello you"] * 2

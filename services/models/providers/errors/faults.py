@@ -31,6 +31,8 @@ class Fault(Exception):
     """The request field that the provider complains about, when it names one of ours."""
     message: str = ""
     """The provider's own message, not sanitized yet; "" if the caller may not read it."""
+    limit: str = ""
+    """The timeout of ours that has passed, in words."""
 
 
 class Meaning(NamedTuple):
@@ -142,17 +144,19 @@ def error_for(
     retry_after = _retry_after(headers) if fault.reason in RETRYABLE else None
     violations = [errors.FieldViolation(fault.field, "was refused by the provider")] if fault.field else []
     message = meaning.message.format(provider=provider)
+    if fault.limit:
+        message = f"{provider} was left, because {fault.limit} has passed; allow more, or try again later"
     if fault.field:
         message = f"{fault.field}: {message}"
     if paths:
         metadata["path"] = paths[0]
         message = f"{message}: POST {' and '.join(paths)} {'was' if len(paths) == 1 else 'were'} tried"
-    logged: dict[str, str] = {}
+    # The caller's alone: it may repeat what was asked, which belongs into no log.
     if fault.message and (words := sanitize_message(fault.message, keys())):
         message = f"{message}; it says: {words}"
-        metadata[errors.PROVIDER_MESSAGE] = logged[errors.PROVIDER_MESSAGE] = words
+        metadata[errors.PROVIDER_MESSAGE] = words
     return meaning.error(
-        message, reason=fault.reason, retry_after=retry_after, metadata=metadata, violations=violations, logged=logged
+        message, reason=fault.reason, retry_after=retry_after, metadata=metadata, violations=violations
     )
 
 

@@ -1,0 +1,62 @@
+"""The table of the commands, and the group that imports each of them when it is run."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import click
+
+
+class Entry(NamedTuple):
+    """A command: the module with a function of the command's name, and its line in `genai --help`."""
+
+    module: str
+    help: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "audit": Entry("genai_platform.cli.audit", "The log of all changes of access: list, verify."),
+    "bindings": Entry("genai_platform.cli.bindings", "Projects of callers with tokens: set, list, delete."),
+    "keys": Entry("genai_platform.cli.keys", "API keys: create, list, show, disable, enable, revoke, rotate."),
+    "limits": Entry("genai_platform.cli.limits", "Limits of all levels: set, list, delete."),
+    "me": Entry("genai_platform.cli.me", "Show who calls, with the key that is set."),
+    "projects": Entry("genai_platform.cli.projects", "Projects: create, list, update, disable, enable."),
+    "teams": Entry("genai_platform.cli.teams", "Teams: create, list, update, disable, enable."),
+    "usage": Entry("genai_platform.cli.usage", "Usage and costs: list, export, mine; running chats: calls, cancel."),
+    "users": Entry("genai_platform.cli.users", "Users that keys belong to: create, list, update, disable, enable."),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is run, so that help waits for no library."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        entry = COMMANDS.get(name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(entry.module), name)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_lines()))
+
+
+def _lines() -> Iterator[tuple[str, str]]:
+    for name in sorted(COMMANDS):
+        yield name, COMMANDS[name].help
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+def genai() -> None:
+    """The GenAI Platform on the command line.
+
+    Commands call the gateway at GENAI_GATEWAY_URL (127.0.0.1:50051) with the key in GENAI_API_KEY or in the file that
+    GENAI_API_KEY_FILE names. Data go to standard output: a table on a terminal, lines with tabs in a pipe, JSON with
+    `-o json`. All else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 no valid key.
+    """

@@ -1,0 +1,21 @@
+"""The authors of changes, as the audit log names them."""
+
+from __future__ import annotations
+
+from proto.identity_pb2 import CallerIdentity
+from services.gateway.access.audit import Actor
+from services.gateway.access.authentication import address_of
+from services.shared.rpc import Call
+
+_KINDS = {
+    CallerIdentity.METHOD_API_KEY: "key",
+    CallerIdentity.METHOD_JWT: "jwt",
+    CallerIdentity.METHOD_MTLS: "mtls",
+}
+
+
+def actor_of(call: Call, reason: str = "") -> Actor:
+    """The author of a change by a call."""
+    identity = call.identity or CallerIdentity()
+    kind = _KINDS.get(identity.method, "")
+    return Actor(kind, identity.key_id, address_of(call.caller), call.request_id, reason)

@@ -1,0 +1,35 @@
+"""The capture of chats: decides at the end of each whether its content is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proto import models_pb2
+from services.models.capture import transcripts
+from services.models.capture.captured_content import Captured, CapturedContent
+from services.models.capture.policy import CapturePolicy, choose_policy
+from services.shared.rpc import Call
+
+
+class Capture:
+    """The capture of all chats, by the policy of the operator or of the project."""
+
+    def __init__(self, content: CapturedContent | None, default: CapturePolicy) -> None:
+        """Without `content` nothing is ever kept."""
+        self._content = content
+        self._default = default
+
+    def end(
+        self, call: Call, messages: Sequence[models_pb2.ChatMessage], answer: models_pb2.ChatResponse | None
+    ) -> None:
+        """Keeps the content of a chat that has ended, with its answer if there is a whole one, if it is to be kept."""
+        if self._content is None:
+            return
+        of_project = call.identity.capture if call.identity else ""
+        policy = choose_policy(self._default, of_project, call.metadata)
+        if not policy.keeps(failed=answer is None):
+            return
+        said = transcripts.of_answer(answer) if answer else None
+        model = str(call.log_fields.get("model", ""))
+        asked = transcripts.of_conversation(messages)
+        self._content.keep(Captured(call.call_id, call.project_id, model, asked, said))
