@@ -87,7 +87,7 @@ class Callers:
         """Lets every call need an identity that the signer accepts; none, for None."""
         self._signer = signer
 
-    def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity | None:
+    async def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity | None:
         """The identity of a caller at the address `peer`, None where nobody is asked.
 
         Raises Unauthenticated KEY_MISSING or IDENTITY_INVALID, and PermissionDenied SCOPE_MISSING for a caller without

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
@@ -19,6 +19,9 @@ from services.shared.database import Database
 from services.shared.identity import IdentitySigner
 from services.shared.logs import Log
 from services.shared.rpc import service_handler
+
+if TYPE_CHECKING:
+    from services.gateway.issuers.tokens import TokenVerifier
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
@@ -38,16 +41,31 @@ class Access(NamedTuple):
 @contextlib.asynccontextmanager
 async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log) -> AsyncIterator[Access]:
     """Opens the access database and follows it, for the length of a block. Raises StartupError."""
+    tokens = _open_tokens(settings.auth_issuers, log) if settings.auth_issuers else None
     database = await Database.open(settings.choose_access_database_url(), MIGRATIONS, log)
     keeper, last_used = SnapshotKeeper(database, log), LastUsed(database)
     try:
         await keeper.start()
         last_used.start()
-        authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness)
+        if keeper.is_current and not keeper.snapshot.keys:
+            log.warning(
+                "there is no API key yet; `genai keys create --admin` makes the first", database=database.location
+            )
+        authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness, tokens)
         servicer = AccessServicer(database, keeper, settings.access_max_key_days)
         handler = service_handler(servicer, SERVICE, log, callers=authenticator)
         yield Access(authenticator, SERVICE.full_name, handler, database, keeper, last_used, ForwardedAudit(database))
     finally:
+        if tokens:
+            await tokens.close()
         await keeper.close()
         await last_used.close()
         await database.close()
+
+
+def _open_tokens(path: Path, log: Log) -> TokenVerifier:
+    # Here, because a gateway without issuers does not need PyJWT.
+    from services.gateway.issuers.settings import read_issuers
+    from services.gateway.issuers.tokens import TokenVerifier
+
+    return TokenVerifier(read_issuers(path.expanduser().absolute()), log)

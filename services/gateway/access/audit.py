@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -75,11 +76,12 @@ async def newest_seq(connection: AsyncConnection) -> int:
     return newest or 0
 
 
-async def changed_since(connection: AsyncConnection, seq: int) -> dict[str, set[str]]:
-    """The ids of the objects of each kind that were changed after an event."""
+async def changed_since(connection: AsyncConnection, seq: int, kinds: Sequence[str]) -> dict[str, set[str]]:
+    """The ids of the objects of these kinds that were changed after an event."""
     columns = audit_events.c.object_kind, audit_events.c.object_id
+    later = audit_events.c.seq > seq, audit_events.c.object_kind.in_(kinds)
     changed: dict[str, set[str]] = {}
-    for kind, object_id in await connection.execute(select(*columns).where(audit_events.c.seq > seq).distinct()):
+    for kind, object_id in await connection.execute(select(*columns).where(*later).distinct()):
         changed.setdefault(kind, set()).add(object_id)
     return changed
 

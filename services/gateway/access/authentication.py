@@ -1,7 +1,7 @@
-"""Authentication: the identity of a caller, from the API key in the metadata of its call.
+"""Authentication: the identity of a caller, from the API key or token in the metadata of its call.
 
-Nothing here waits: keys are looked up in the snapshot, at every call anew, so that a revoked one is refused as soon as
-the snapshot has the news.
+Keys are looked up in the snapshot, at every call anew, so that a revoked one is refused as soon as the snapshot has the
+news; nothing waits for the database.
 """
 
 from __future__ import annotations
@@ -9,15 +9,21 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from proto.identity_pb2 import CallerIdentity
 from services.gateway.access.key_text import PREFIX, hash_of, read_id
 from services.gateway.access.keys import DISABLED, REVOKED
 from services.gateway.access.last_used import LastUsed
 from services.gateway.access.snapshot import Entry, SnapshotKeeper
+from services.gateway.access.token_callers import TokenCaller, identify
 from services.shared.errors import PermissionDenied, Unauthenticated, Unavailable
 from services.shared.identity import Callers, IdentitySigner, check_scope
 from services.shared.metadata import API_KEY_KEY, CREDENTIAL_KEYS, IDENTITY_KEY, Metadata
+
+if TYPE_CHECKING:
+    # Imports PyJWT, which a gateway without issuers does not need.
+    from services.gateway.issuers.tokens import TokenVerifier
 
 SIGNED_SECONDS = 5.0
 """Time for which a signed identity is used again; services accept it for a minute."""
@@ -37,23 +43,30 @@ class Authenticator(Callers):
         signer: IdentitySigner,
         last_used: LastUsed,
         max_staleness: float,
+        tokens: TokenVerifier | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self._keeper = keeper
         self._last_used = last_used
         self._max_staleness = max_staleness
+        self._tokens = tokens
         self._now = now
         self._sign = signer.sign
         self.require(signer)
 
-    def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity:
+    async def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity:
         """The identity of a caller. Raises Unauthenticated, Unavailable AUTH_UNAVAILABLE or PermissionDenied."""
-        return self.admit(metadata, scope, peer).identity
+        return (await self.admit(metadata, scope, peer)).identity
 
-    def admit(self, metadata: Metadata, scope: str, peer: str) -> Entry:
-        """The key of a caller. Raises as `identify` does."""
-        entry = self._find(_read_key(metadata))
+    async def admit(self, metadata: Metadata, scope: str, peer: str) -> Entry | TokenCaller:
+        """A caller with its identity. Raises as `identify` does."""
+        credential = _read_credential(metadata)
+        if self._tokens and credential.count(".") == 2:
+            caller = await self._read_token(credential, self._tokens)
+            check_scope(caller.identity, scope)
+            return caller
+        entry = self._find(credential)
         check_scope(entry.identity, scope)
         if not entry.accepts(address_of(peer)):
             raise PermissionDenied(
@@ -65,13 +78,19 @@ class Authenticator(Callers):
         self._last_used.note(entry.key.id)
         return entry
 
-    def signed(self, entry: Entry) -> Metadata:
+    async def _read_token(self, token: str, tokens: TokenVerifier) -> TokenCaller:
+        verified = await tokens.verify(token)
+        if self._keeper.age_seconds() > self._max_staleness:
+            raise _unavailable()
+        return identify(verified, self._keeper.snapshot)
+
+    def signed(self, caller: Entry | TokenCaller) -> Metadata:
         """The metadata that say to services who calls."""
-        until, value = entry.signed
+        until, value = caller.signed
         now = self._now()
         if not until - SIGNED_SECONDS <= now < until:
-            value = self._sign(entry.identity)
-            entry.signed = now + SIGNED_SECONDS, value
+            value = self._sign(caller.identity)
+            caller.signed = now + SIGNED_SECONDS, value
         return ((IDENTITY_KEY, value),)
 
     def _find(self, text: str) -> Entry:
@@ -108,8 +127,8 @@ class Authenticator(Callers):
             raise _refused("KEY_DISABLED", f"the {blocked} of the API key is disabled", key.id)
 
 
-def _read_key(metadata: Metadata) -> str:
-    """The key that a caller has sent. Raises Unauthenticated."""
+def _read_credential(metadata: Metadata) -> str:
+    """The key or token that a caller has sent. Raises Unauthenticated."""
     keys = set(_credentials(metadata))
     if not keys:
         raise Unauthenticated(

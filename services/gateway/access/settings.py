@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 
 from services.shared.settings import ClientSettings
@@ -33,6 +35,15 @@ class AccessSettings(ClientSettings):
         validation_alias="ACCESS_MAX_STALENESS",
         description="seconds for which keys are accepted while the access database is away; revocations do not arrive"
         " meanwhile",
+    )
+
+    auth_issuers: Path | None = Field(
+        None,
+        validation_alias="AUTH_ISSUERS",
+        description="JSON file of OIDC issuers whose tokens are accepted beside API keys: a list of objects with"
+        " `issuer`, `audience` and, unless they are its own, `jwks_uri` or `discovery`, `algorithms`, and `claims` (the"
+        " paths of `subject`, `project`, `scopes` and `models`)",
+        json_schema_extra={"example": "/etc/genai/issuers.json"},
     )
 
     def choose_access_database_url(self) -> str:

@@ -26,6 +26,8 @@ CHECK_SECONDS = 5.0
 MAX_CHANGED = 500
 """Changed objects up to which those alone are read again."""
 
+_KINDS = [records.kind for records in (TEAMS, PROJECTS, USERS, KEYS, LIMITS, BINDINGS)]
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -96,6 +98,7 @@ class Snapshot:
         self._users: dict[str, User] = {}
         self._limits: dict[str, LimitRule] = {}
         self._rules = RuleIndex(())
+        self._subjects: dict[tuple[str, str], str] = {}
 
     def identity_of(self, key: ApiKey) -> CallerIdentity:
         identity = self.identity_in(key.project_id, key.user_id, key.id)
@@ -121,6 +124,10 @@ class Snapshot:
             capture=project.capture,
         )
 
+    def user_with(self, issuer: str, subject: str) -> str:
+        """The id of the user with a subject of an issuer, "" if there is none."""
+        return self._subjects.get((issuer, subject), "")
+
     def blocked_by(self, project_id: str, user_id: str = "") -> str:
         """The disabled one of a project, its team and a user; "" if none is."""
         project = self._projects.get(project_id)
@@ -137,7 +144,11 @@ class Snapshot:
         newest = await newest_seq(connection)
         if newest == self.seq:
             return
-        changed = await changed_since(connection, self.seq) if self.seq >= 0 else None
+        changed = await changed_since(connection, self.seq, _KINDS) if self.seq >= 0 else None
+        if changed == {}:
+            # Calls were recorded that change nothing here.
+            self.seq = newest
+            return
         if changed and sum(map(len, changed.values())) > MAX_CHANGED:
             changed = None
         fresh = [await _read(connection, records, changed) for records in (TEAMS, PROJECTS, USERS, LIMITS, BINDINGS)]
@@ -151,6 +162,7 @@ class Snapshot:
                 held.pop(gone, None)
         self.keys.update(keys)
         self._rules = RuleIndex(self._limits.values())
+        self._subjects = {(user.issuer, user.subject): user.id for user in self._users.values() if user.subject}
         for entry in self.keys.values():
             entry.forget()
         self.seq = newest

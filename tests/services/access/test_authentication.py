@@ -10,6 +10,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from proto import access_pb2 as pb
 from proto.identity_pb2 import CallerIdentity
@@ -21,7 +23,8 @@ from services.shared.identity import ANY_SCOPE, IdentitySigner, scope_of
 from services.shared.metadata import IDENTITY_KEY
 from tests.rows import row
 from tests.services.access.gateways import AccessGateway, Recorder
-from tests.support.errors import failure_of
+from tests.services.gateway.gateways import error_of
+from tests.support.errors import failure_of, reason_in
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 
@@ -197,3 +200,15 @@ async def test_last_use_is_stored(gateway: AccessGateway) -> None:
     await gateway.access.last_used.store()
     stored = await gateway.call(pb.GetKeyRequest(key_id=key.id))
     assert before - 1 <= stored.last_used_at.ToMicroseconds() / 1e6 <= time.time()
+
+
+async def test_health_is_for_all_and_reflection_for_those_with_a_key(gateway: AccessGateway) -> None:
+    health = health_pb2_grpc.HealthStub(gateway.channel)
+    for service in ("", SERVICE.full_name):
+        assert await health.Check(health_pb2.HealthCheckRequest(service=service))
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    reflect = reflection_pb2_grpc.ServerReflectionStub(gateway.channel).ServerReflectionInfo
+    [answer] = [each async for each in reflect(iter([question]), metadata=[bearer(gateway.admin)])]
+    assert SERVICE.full_name in [each.name for each in answer.list_services_response.service]
+    refused = await error_of(reflect(iter([question])))
+    assert (refused.code(), reason_in(refused.trailing_metadata())) == (UNAUTHENTICATED, "KEY_MISSING")
