@@ -70,7 +70,7 @@ def check_source(given: str | None, key: ApiKey | None, target: GatewayTarget) -
         return
     if not stands_in_file(VARIABLE) and not stands_in_file(FILE_VARIABLE):
         raise ValueError(
-            f"the API key of the environment is not sent to {target.address}, which a file .env in this directory names;"
+            f"the API key of the environment is not sent to {target.address}, which a file .env here names;"
             f" set {TARGET_VARIABLE} in the environment too, or the key in the file"
         )
 
