@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -56,6 +55,7 @@ from genai_platform import (
     SetPromptLabelRequest,
     TruncateMessagesRequest,
 )
+from genai_platform.environment import read_variable
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 EXIT_CONFIG = 78
@@ -321,7 +321,7 @@ CHECKS = (
 @contextmanager
 def platform_to_test() -> Iterator[GenAIPlatform]:
     """The platform that runs already, else one of our own."""
-    address = os.environ.get("GENAI_GATEWAY_URL", DEFAULT_ADDRESS)
+    address = read_variable("GENAI_GATEWAY_URL") or DEFAULT_ADDRESS
     if is_serving(address.rpartition("/")[2]):
         print(f"testing the services at {address}")
         with GenAIPlatform(address) as platform:
