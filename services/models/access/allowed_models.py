@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from services.shared.errors import PermissionDenied
 from services.shared.globs import matches_glob
@@ -17,14 +17,18 @@ class AllowedModels:
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self._patterns = patterns
+        self._names = frozenset(pattern for pattern in patterns if "*" not in pattern)
+        self._globs = [pattern for pattern in patterns if "*" in pattern]
 
     @property
     def are_all(self) -> bool:
         return not self._patterns
 
-    def has(self, names: Iterable[str]) -> bool:
+    def has(self, names: Collection[str]) -> bool:
         """Whether a model is allowed that goes by these names."""
-        return self.are_all or any(matches_glob(pattern, name) for name in names for pattern in self._patterns)
+        if self.are_all or not self._names.isdisjoint(names):
+            return True
+        return any(matches_glob(glob, name) for glob in self._globs for name in names)
 
     def refusal(self, name: str, why: str = "", field: str = "model") -> PermissionDenied:
         """The error for a model that is not allowed. `why` says how its name leads to such a one."""
