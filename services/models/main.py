@@ -41,7 +41,7 @@ from services.models.ledger.outbox import Outbox
 from services.models.ledger.store import UsageStore
 from services.models.ledger.usage_service import UsageServicer
 from services.models.limits.estimate import Estimator
-from services.models.limits.metrics import reading_limits
+from services.models.limits.metrics import measuring_limits
 from services.models.limits.opening import migrate_limits, open_limiter
 from services.models.metrics import reading
 from services.models.prompts.adoption import give_prompts
@@ -152,8 +152,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         limiter = await calls.enter_async_context(
             open_limiter(settings.choose_limits(), log, LedgerSpentSource(ledger))
         )
-        calls.enter_context(reading_limits(limiter, settings.choose_limits().store))
-        caller_limits = ChatLimits(limiter, Estimator(settings.limits_reserve), log)
+        meter = calls.enter_context(measuring_limits(limiter, settings.choose_limits().store))
+        caller_limits = ChatLimits(limiter, Estimator(settings.limits_reserve), meter, log)
         content = None
         if settings.may_capture():
             content = await calls.enter_async_context(_open_content(settings, redactor, log))

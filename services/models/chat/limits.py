@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
 
 from proto import models_pb2
@@ -11,8 +12,10 @@ from services.models.chat.account import Account
 from services.models.limits.decisions import Decision
 from services.models.limits.estimate import Estimator
 from services.models.limits.limiter import Admission, Limiter
+from services.models.limits.metrics import LimitMeter
 from services.models.limits.rules import RATE_WINDOWS, Facts, Rule
 from services.models.providers.base import Conversation, Target
+from services.shared.call_metrics import team_labels
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.logs import Log
 from services.shared.rpc import Call
@@ -21,9 +24,10 @@ from services.shared.rpc import Call
 class ChatLimits:
     """Opens the limits of chats."""
 
-    def __init__(self, limiter: Limiter, estimator: Estimator, log: Log) -> None:
+    def __init__(self, limiter: Limiter, estimator: Estimator, meter: LimitMeter, log: Log) -> None:
         self.limiter = limiter
         self.estimator = estimator
+        self.meter = meter
         self.log = log
 
     def open(self, call: Call) -> LimitedChat:
@@ -38,6 +42,7 @@ class LimitedChat:
         self._limits = limits
         self._call = call
         self._admission: Admission | None = None
+        self._began = 0.0
 
     async def admit(self, conversation: Conversation, target: Target) -> None:
         """Admits the chat, with its first target. Raises as `Limiter.admit` does."""
@@ -56,6 +61,7 @@ class LimitedChat:
         )
         estimate = self._limits.estimator.estimate(conversation, target, identity.project_id)
         rules = rules_of(identity.limits)
+        self._began = time.perf_counter()
         self._admission = await self._limits.limiter.admit(facts, rules, estimate, self._call.call_id, self._note)
 
     async def settle(self, account: Account, sent: int, *, was_left: bool = False) -> None:
@@ -82,6 +88,9 @@ class LimitedChat:
 
     def _note(self, decision: Decision) -> None:
         self._call.trailers = decision.trailers()
+        identity = self._call.identity
+        team, _ = team_labels(identity.team_id if identity else "", self._call.project_id)
+        self._limits.meter.note(decision, time.perf_counter() - self._began, team)
         if over := decision.warnings:
             self._call.log_fields["over_limits"] = [standing.rule.id for standing in over]
         for crossing in decision.crossings:

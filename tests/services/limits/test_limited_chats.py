@@ -13,10 +13,12 @@ import pytest
 
 from proto import models_pb2, models_pb2_grpc
 from proto.identity_pb2 import CallerIdentity, LimitRule
+from services.shared import metric_names as names
 from services.shared.identity import IdentitySigner
 from services.shared.metadata import IDENTITY_KEY
 from tests.scripted_upstream import Ending, ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import END, chat_request, completion, piece, vendor_variables
+from tests.support.admin import Scrape, port_of
 from tests.support.databases import provide_behind
 from tests.support.errors import explain, failure_of
 from tests.support.processes import running
@@ -49,8 +51,21 @@ def caller(project: str, *limits: dict[str, Any]) -> Sequence[tuple[str, bytes]]
 Stub = models_pb2_grpc.ModelServiceStub
 
 
+class Replicas(list[Stub]):
+    """Stubs of processes, and their admin ports."""
+
+    def __init__(self, stubs: Sequence[Stub], ports: Sequence[int]) -> None:
+        super().__init__(stubs)
+        self._ports = ports
+
+    async def sum(self, name: str, **labels: str) -> float:
+        """The sum of a metric over the processes."""
+        scrapes = [await asyncio.to_thread(Scrape.of, port) for port in self._ports]
+        return sum(scrape.sum(name, **labels) for scrape in scrapes)
+
+
 @contextlib.asynccontextmanager
-async def replicas(directory: Path, upstream: ScriptedUpstream, url: str, **settings: str) -> AsyncIterator[list[Stub]]:
+async def replicas(directory: Path, upstream: ScriptedUpstream, url: str, **settings: str) -> AsyncIterator[Replicas]:
     """Two processes of the Model Service, as their callers see them."""
     for service in ("models", "calls", "ledger", "limits"):
         provide_behind(url, service)
@@ -61,6 +76,7 @@ async def replicas(directory: Path, upstream: ScriptedUpstream, url: str, **sett
         "AUTH_MODE": "required",
         "GENAI_INTERNAL_KEYS": KEY,
         "LIMITS_REPLICAS": "2",
+        "MODELS_ADMIN_PORT": "0",
         **settings,
     }
     async with contextlib.AsyncExitStack() as stack:
@@ -71,13 +87,13 @@ async def replicas(directory: Path, upstream: ScriptedUpstream, url: str, **sett
         channels = [
             await stack.enter_async_context(grpc.aio.insecure_channel(process.address)) for process in processes
         ]
-        yield [Stub(channel) for channel in channels]
+        yield Replicas([Stub(channel) for channel in channels], [port_of(process) for process in processes])
 
 
 @pytest.fixture(params=["postgresql", "redis"])
 async def stubs(
     request: pytest.FixtureRequest, tmp_path: Path, upstream: ScriptedUpstream, postgresql_url: str
-) -> AsyncIterator[list[Stub]]:
+) -> AsyncIterator[Replicas]:
     settings = {}
     if request.param == "redis":
         settings = {"LIMITS_STORE": "redis", "LIMITS_REDIS_URL": request.getfixturevalue("redis_url")}
@@ -97,13 +113,17 @@ def refusals(ends: Sequence[Any]) -> list[Any]:
     return [explain(end) for end in ends if isinstance(end, grpc.aio.AioRpcError)]
 
 
-async def test_limits_hold_over_two_processes(stubs: list[Stub], upstream: ScriptedUpstream) -> None:
+async def test_limits_hold_over_two_processes(stubs: Replicas, upstream: ScriptedUpstream) -> None:
     await a_rate_holds(stubs, upstream)
     await a_budget_holds(stubs, upstream)
     await slots_come_back(stubs, upstream)
+    assert await stubs.sum(names.LIMIT_REFUSALS, team="team of fast", resource="requests") == 7
+    assert await stubs.sum(names.LIMIT_STORE_DEGRADED) == 0
+    assert await stubs.sum(names.BUDGET_SPENT_RATIO, rule="budget") >= 0.8
+    assert await stubs.sum(f"{names.LIMIT_DECISION}_count") > 13
 
 
-async def a_rate_holds(stubs: list[Stub], upstream: ScriptedUpstream) -> None:
+async def a_rate_holds(stubs: Replicas, upstream: ScriptedUpstream) -> None:
     upstream.default = ANSWER
     ends = await outcomes(stubs, 12, caller("fast", REQUESTS | {"amount": 5}))
     assert len(refusals(ends)) == 7
@@ -120,7 +140,7 @@ async def a_rate_holds(stubs: list[Stub], upstream: ScriptedUpstream) -> None:
     assert trailers["x-ratelimit-remaining-requests"] == "4"
 
 
-async def a_budget_holds(stubs: list[Stub], upstream: ScriptedUpstream) -> None:
+async def a_budget_holds(stubs: Replicas, upstream: ScriptedUpstream) -> None:
     upstream.default = ANSWER
     first = await stubs[0].Chat(chat_request(), metadata=caller("spender"))
     cost = first.usage.cost_nano_usd
@@ -142,7 +162,7 @@ async def a_budget_holds(stubs: list[Stub], upstream: ScriptedUpstream) -> None:
     assert int(refusal.metadata["spent_nano_usd"]) == spent
 
 
-async def slots_come_back(stubs: list[Stub], upstream: ScriptedUpstream) -> None:
+async def slots_come_back(stubs: Replicas, upstream: ScriptedUpstream) -> None:
     upstream.default = event_stream(piece("a"), ending=Ending.STALL)
     who = caller("crowd", SLOTS | {"amount": 4})
     for _ in range(5):
