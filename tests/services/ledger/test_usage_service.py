@@ -202,8 +202,8 @@ async def test_a_call_is_ended_from_outside(service: ModelService, upstream: Scr
         foreign = await failure_of(service.usage.CancelCall(request, metadata=caller(*BLUE)))
         assert (foreign.code, foreign.reason) == (grpc.StatusCode.NOT_FOUND, "CALL_NOT_FOUND")
         await service.usage.CancelCall(request, metadata=caller(*RED))
-        async with asyncio.timeout(1):
-            await upstream.requests[-1].closed_by_peer()
+        # At once, though how soon says more of the machine.
+        await upstream.requests[-1].closed_by_peer()
         _, failure = await stream_failure(stream)
     assert (failure.code, failure.reason) == (grpc.StatusCode.CANCELLED, "CALL_CANCELLED")
     assert await running_calls(service, *RED) == []
