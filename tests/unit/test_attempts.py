@@ -251,6 +251,20 @@ def test_all_circuits_open_say_when_the_first_is_tried_again(size: int) -> None:
     assert f"in {OPEN_SECONDS:.1f} s" in raised.value.message
 
 
+async def test_trial_of_a_chat_that_is_not_admitted_is_left_to_the_next_one() -> None:
+    clock = Clock()
+    limits = AttemptLimits(2, now=clock.now)
+    breaker = limits.traffic(target("a")).breaker
+    for _ in range(FAILURES_IN_ROW):
+        breaker.record_failure(clock.now(), "UPSTREAM_SERVER_ERROR")
+    clock.time += OPEN_SECONDS
+    refused = Attempts([candidate("a")], limits, lambda: None)
+    with pytest.raises(Unavailable, match="next trial"):
+        Attempts([candidate("a")], limits, lambda: None)
+    refused.give_up()
+    assert await Attempts([candidate("a")], limits, lambda: None).next()
+
+
 async def test_trial_of_a_breaker_is_not_spent_on_an_empty_budget() -> None:
     clock = Clock()
     limits = AttemptLimits(now=clock.now)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import datetime
+import io
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from proto import models_pb2
 from services.models.limits.charges import Estimate, charges_of, matches
 from services.models.limits.decisions import decide
-from services.models.limits.estimate import FIRST_ANSWER_TOKENS, AnswerLengths
+from services.models.limits.estimate import FIRST_ANSWER_TOKENS, AnswerLengths, Estimator, ReservePolicy
 from services.models.limits.memory_store import MemoryStore
+from services.models.limits.opening import LimitSettings, open_limiter
 from services.models.limits.rules import Facts, Rule, Window
 from services.models.limits.windows import FOREVER, MICROSECONDS, TOTAL, Calendar
-from services.shared.errors import InvalidRequest
+from services.models.providers.base import Conversation, Target
+from services.models.providers.facts import ModelFacts
+from services.models.providers.usage import estimate_prompt_tokens
+from services.shared.errors import InvalidRequest, StartupError
+from services.shared.logs import LineWriter, Log
 from tests.rows import for_each
 
 CALLER = Facts(team="t", project="p", key="k", end_user="e", models=("fast", "openai/gpt-4o"))
@@ -123,3 +131,54 @@ def test_the_probable_answer_is_that_of_nine_in_ten() -> None:
         lengths.add("p", "m", tokens)
     assert lengths.probable("p", "m") == 981, "of the newest 200"
     assert lengths.probable("q", "m") == FIRST_ANSWER_TOKENS
+
+
+def target(longest: int | None, *, has_price: bool = True) -> Target:
+    return Target(
+        dialect=None,  # type: ignore[arg-type]
+        provider="p",
+        model="m",
+        endpoint="http://localhost",
+        headers={},
+        facts=ModelFacts(max_output_tokens=longest),
+        price=(lambda usage: usage.prompt_tokens + 10 * usage.completion_tokens) if has_price else None,
+    )
+
+
+@for_each(
+    ("policy", "asked", "longest", "answer"),
+    [
+        ("probable", None, None, 1024),
+        ("probable", None, 500, 500),
+        ("probable", 100, 500, 100),
+        ("probable", 90_000, 100_000, 1024),
+        ("worst", 90_000, 100_000, 90_000),
+        ("worst", None, 100_000, 100_000),
+        ("worst", None, None, 16_384),
+    ],
+)
+def test_an_estimate_is_the_probable_answer_or_the_worst(
+    policy: ReservePolicy, asked: int | None, longest: int | None, answer: int
+) -> None:
+    config = models_pb2.ChatConfig(max_tokens=asked)
+    request = models_pb2.ChatRequest(config=config, messages=[models_pb2.ChatMessage(role="user", content="Hello!")])
+    conversation = Conversation(request, request.messages)
+    prompt = estimate_prompt_tokens(conversation)
+    estimator = Estimator(policy)
+    assert estimator.estimate(conversation, target(longest), "p") == (prompt + answer, prompt + 10 * answer)
+    assert estimator.estimate(conversation, target(longest, has_price=False), "p").nano_usd is None
+
+
+@for_each(
+    ("settings", "named"),
+    [
+        ({"timezone": "Mars/Olympus"}, "LIMITS_TIMEZONE"),
+        ({"store": "redis"}, "LIMITS_REDIS_URL"),
+        ({"store": "redis", "redis_url": "http://x"}, "LIMITS_REDIS_URL"),
+        ({"store": "postgresql", "database_url": "sqlite:///x.db"}, "LIMITS_DATABASE_URL"),
+    ],
+)
+async def test_settings_that_cannot_be_used_end_the_start(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(StartupError, match=named):
+        async with open_limiter(LimitSettings(**settings), Log(LineWriter(io.BytesIO()), "models", "error")):
+            pass

@@ -175,6 +175,12 @@ class Attempts:
         message = f"{self._first.model} could not answer ({why}); {step.candidate.model} has answered in its place"
         return models_pb2.Notice(code="FALLBACK_SERVED", field="model", message=message)
 
+    def give_up(self) -> None:
+        """Ends attempts of which none has begun: if the first one was to be the trial of a target, another may be."""
+        if self._next:
+            self.abandon(self._next, self._limits.now())
+            self._next = None
+
     # ------------------------------------------------------------------------------------------------ the choice
 
     def _choose(self) -> _Step | None:

@@ -58,6 +58,7 @@ class RunningChat:
         try:
             await self._admit()
         except BaseException as error:
+            self.attempts.give_up()
             await self._opening.__aexit__(type(error), error, error.__traceback__)
             raise
         self._meter = ChatMeter(self._call, self.conversation)
