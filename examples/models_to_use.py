@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from local_model import LocalModel
 
 from genai_platform import DeregisterModelRequest, GenAIPlatform, ModelCapabilities, RegisterModelRequest
+from genai_platform.environment import read_variable
 
 LOCAL_NAME = "my-small-model"
 PREFERRED = ("gpt-4o-mini", "gpt-4o", "claude-3-5-haiku", "claude-3-5-sonnet")
@@ -18,7 +18,7 @@ PREFERRED = ("gpt-4o-mini", "gpt-4o", "claude-3-5-haiku", "claude-3-5-sonnet")
 def model_to_use(platform: GenAIPlatform) -> Iterator[str]:
     """Yields the name of a model that can be called: GENAI_MODEL, else a built-in one whose provider is configured,
     else a local one, which is started, registered as anybody's own model is, and taken back at the end."""
-    chosen = os.environ.get("GENAI_MODEL") or _configured_model(platform)
+    chosen = read_variable("GENAI_MODEL") or _configured_model(platform)
     if chosen:
         print(f"  using {chosen}")
         yield chosen

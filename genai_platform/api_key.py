@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from genai_platform.environment import read_variable
-from genai_platform.target import GatewayTarget
+from genai_platform.environment import read_variable, stands_in_file
+from genai_platform.target import TARGET_VARIABLE, GatewayTarget
 
 VARIABLE = "GENAI_API_KEY"
 FILE_VARIABLE = "GENAI_API_KEY_FILE"
@@ -58,6 +58,21 @@ def check_transport(key: ApiKey | None, target: GatewayTarget) -> None:
         f"an API key is not sent unencrypted to {target.address}, where others could read it; write https:// before the"
         f" target, or set {INSECURE_VARIABLE}=yes where something else protects the connection"
     )
+
+
+def check_source(given: str | None, key: ApiKey | None, target: GatewayTarget) -> None:
+    """Raises ValueError for a key of the environment that would be sent to a gateway that a file `.env` names.
+
+    The file may be another's, such as that of a repository in which a command is run. `given` is the key that the
+    program itself gives.
+    """
+    if given is not None or key is None or target.is_loopback() or not stands_in_file(TARGET_VARIABLE):
+        return
+    if not stands_in_file(VARIABLE) and not stands_in_file(FILE_VARIABLE):
+        raise ValueError(
+            f"the API key of the environment is not sent to {target.address}, which a file .env here names;"
+            f" set {TARGET_VARIABLE} in the environment too, or the key in the file"
+        )
 
 
 def _read(path: Path) -> str:

@@ -18,6 +18,7 @@ from genai_platform.channel import MAX_MESSAGE_BYTES
 from genai_platform.errors import REQUEST_ID_KEY, GenAIError, InvalidRequest, Pairs, translate_error
 from genai_platform.retries import MAX_RETRIES, Attempts, RetryBudget, check_max_retries
 from genai_platform.target import GatewayTarget
+from genai_platform.traces import TRACEPARENT, trace_fields
 from genai_platform.v1 import models_pb2
 
 CREDENTIAL_KEYS = frozenset({"authorization", "x-api-key"})
@@ -118,6 +119,8 @@ class CallRules:
             pairs = (*pairs, (REQUEST_ID_KEY, request_id))
         if self._api_key and not any(key in CREDENTIAL_KEYS for key, _ in pairs):
             pairs = (*pairs, self._api_key.pair())
+        if not any(key == TRACEPARENT for key, _ in pairs):
+            pairs = (*pairs, *trace_fields())
         seconds, origin = self._deadline(service.methods_by_name[name], timeout)
         path = f"/{service.full_name}/{name}"
         is_read = name.startswith(READS)

@@ -17,7 +17,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
-from genai_platform.api_key import check_transport, find_api_key
+from genai_platform.api_key import check_source, check_transport, find_api_key
 from genai_platform.calls import CallOptions, CallRules, Metadata, PreparedCall
 from genai_platform.channel import MODEL_SERVICE, open_async_channel, open_channel
 from genai_platform.errors import Cancelled
@@ -73,6 +73,8 @@ class _ConnectionBase(Generic[Channel]):
         key = find_api_key(api_key)
         if channel is None:
             check_transport(key, self.target)
+        if channel is None and target is None:
+            check_source(api_key, key, self.target)
         self._rules = CallRules(self.target, timeout, metadata, key, max_retries)
         self._wait_for_ready = wait_for_ready
         self._credentials = read_credentials(files) if self.target.secure else None

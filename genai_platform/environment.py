@@ -22,6 +22,11 @@ def read_variable(name: str) -> str:
     return _read_file(_directory() / FILE).get(name, "") if given is None else given
 
 
+def stands_in_file(name: str) -> bool:
+    """Whether the value of a variable comes from the file."""
+    return name not in os.environ and bool(read_variable(name))
+
+
 def _directory() -> Path:
     try:
         return Path.cwd()

@@ -119,7 +119,7 @@ class Sessions:
     ) -> Conversation:
         """Opens an existing session. Raises NotFound when it is absent, has expired, or belongs to another user.
 
-        Without `user_id` the session's user is not checked.
+        Without `user_id` the session's user is not checked, unless the key belongs to a user.
         """
         request = build(GetSessionRequest, session_id=session_id, user_id=user_id or "")
         session = self.get_session(request, timeout=timeout)

@@ -23,6 +23,7 @@ from services.shared.server import run, serve
 from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.tls import open_client_tls, open_server_tls
+from services.shared.tracing import open_tracing
 
 if TYPE_CHECKING:
     from services.gateway.access.access import Access
@@ -74,6 +75,7 @@ async def start() -> None:
         admin = await stack.enter_async_context(
             open_admin_port("gateway", settings.admin_host, settings.admin_port, log)
         )
+        await stack.enter_async_context(open_tracing("gateway", settings.otlp_endpoint, log))
         access = await _open_access(settings, signer, log, stack) if signer else None
         backends = open_backends(settings.models_address, settings.sessions_address, log, client_tls)
         stack.push_async_callback(close_backends, backends)

@@ -35,6 +35,7 @@ from services.shared.metadata import CALLER_KEY, CREDENTIAL_KEYS, EXPOSED_KEY, R
 from services.shared.replicas import Replica
 from services.shared.rpc import CALL_ERRORS, Call, DirectMethods, asks_provider, fail_call, record_call
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
+from services.shared.tracing import PROCESS_TRACING, TRACE_KEYS, trace_fields
 
 if TYPE_CHECKING:
     # Imports the storage, which a gateway without keys does not need.
@@ -178,7 +179,7 @@ class Forward:
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         """Forwards one message and returns the response."""
-        call = Call(context, context.peer())
+        call = self._open_call(context)
         try:
             with PROCESS_ADMISSION.call(call.caller):
                 response = await self._forward(self._return_response, call, context)
@@ -189,7 +190,7 @@ class Forward:
 
     async def relay(self, _: object, context: grpc.aio.ServicerContext) -> None:
         """Forwards one message; writes each response before it reads the next one."""
-        call = Call(context, context.peer(), is_stream=True)
+        call = self._open_call(context)
         try:
             with PROCESS_ADMISSION.call(call.caller):
                 try:
@@ -201,6 +202,11 @@ class Forward:
         except CALL_ERRORS as error:
             await self._fail(error, call, context)
         record_call(self._log, self._name, call, "OK")
+
+    def _open_call(self, context: grpc.aio.ServicerContext) -> Call:
+        call = Call(context, context.peer(), is_stream=self.streams)
+        call.span = PROCESS_TRACING.start_call(self._path.removeprefix("/"), call.metadata, call.request_id)
+        return call
 
     async def _return_response(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         begun = time.perf_counter()
@@ -299,7 +305,8 @@ class Forward:
 
         Raises as `Authenticator.admit` does, before anything of the request is read.
         """
-        passed = forwarded(call.metadata, self._withheld)
+        withheld = TRACE_KEYS.union(self._withheld) if call.span else self._withheld
+        passed = (*forwarded(call.metadata, withheld), *trace_fields(call.span))
         own = ((REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
         if self._authenticator is None:
             return (*passed, *own)

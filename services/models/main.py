@@ -72,6 +72,7 @@ from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
 from services.shared.tls import open_client_tls, open_server_tls
+from services.shared.tracing import open_tracing
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 CALL_MIGRATIONS = Path(__file__).resolve().parent / "calls" / "migrations"
@@ -239,6 +240,7 @@ async def start() -> None:
     PROCESS_CALLERS.require(open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address}))
     async with (
         open_admin_port("models", settings.admin_host, settings.admin_port, log) as admin,
+        open_tracing("models", settings.otlp_endpoint, log),
         open_service(settings, log) as service,
     ):
         # Chats need no database: they are answered from memory.

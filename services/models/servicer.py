@@ -47,7 +47,7 @@ class ModelServicer:
     # ----------------------------------------------------------------------------------------- discovery
 
     async def ListModels(self, request: models_pb2.ListModelsRequest, call: Call) -> models_pb2.ListModelsResponse:
-        return self._directory.list(request, allowed_models(call))
+        return await self._directory.list(request, allowed_models(call))
 
     async def GetModelCapabilities(
         self, request: models_pb2.GetCapabilitiesRequest, call: Call

@@ -30,6 +30,7 @@ from services.shared.settings import ServiceSettings, load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
 from services.shared.tls import open_server_tls
+from services.shared.tracing import open_tracing
 
 SERVICE = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 TURN_SERVICE = turns_pb2.DESCRIPTOR.services_by_name["TurnService"]
@@ -81,7 +82,10 @@ async def start() -> None:
     check_port(settings.host, settings.port)
     tls = open_server_tls(settings, log)
     PROCESS_CALLERS.require(open_signer(settings))
-    async with open_admin_port("sessions", settings.admin_host, settings.admin_port, log) as admin:
+    async with (
+        open_admin_port("sessions", settings.admin_host, settings.admin_port, log) as admin,
+        open_tracing("sessions", settings.otlp_endpoint, log),
+    ):
         # Commits are not announced, because this service has no copies in memory.
         database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
         try:

@@ -55,6 +55,7 @@ from services.shared.offload import LARGE_BYTES, run_in_thread
 from services.shared.running_calls import PROCESS_CALLS, RunningCalls
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
 from services.shared.stream_ends import PROCESS_STREAMS
+from services.shared.tracing import PROCESS_TRACING, Span
 from services.shared.wire import check_fields, explain_decode_error, has_few_fields
 
 MAX_LOGGED_PATH = 128
@@ -114,6 +115,7 @@ class Call:
         "method",
         "request_id",
         "reservation",
+        "span",
         "started",
         "waited",
     )
@@ -137,7 +139,7 @@ class Call:
         RECEIVED.set(())
         fields = {} if is_flood(self.metadata) else dict(self.metadata)
         self.request_id = _request_id(fields.get(REQUEST_ID_KEY, ""))
-        self.call_id = new_request_id()
+        self.call_id = new_call_id()
         """The platform's own id of the call: callers choose their request ids, and may repeat one."""
         self.caller: str = caller or fields.get(CALLER_KEY) or context.peer()
         """The caller's address: as the gateway reports it, else the peer's."""
@@ -147,6 +149,8 @@ class Call:
         """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
+        self.span: Span | None = None
+        """Its span, where traces are sent."""
         self.waited = 0.0
         """The seconds in which it has waited for another server."""
         self.first_output: float | None = None
@@ -204,6 +208,11 @@ def new_request_id() -> str:
     """A random id of 32 hexadecimal digits. It is no secret: with it, the operator finds a call in the log."""
     # secrets.token_hex would take a system call for each.
     return f"{random.getrandbits(128):032x}"
+
+
+def new_call_id() -> str:
+    """An id of 32 hexadecimal digits. Ids sort by their milliseconds, so that databases add them at one place."""
+    return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"
 
 
 def _request_id(received: str | bytes) -> str:
@@ -315,7 +324,8 @@ class _Boundary:
             f"{method.full_name} must return an async generator"
         )
         self._name = f"{method.containing_service.name}/{method.name}"
-        serve_method(self._name, f"{method.containing_service.full_name}/{method.name}")
+        self._full_name = f"{method.containing_service.full_name}/{method.name}"
+        serve_method(self._name, self._full_name)
         self._request_descriptor = method.input_type
         self._request_type = message_factory.GetMessageClass(method.input_type)
         self._behaviour = behaviour
@@ -357,6 +367,7 @@ class _Boundary:
     def _open_call(self, context: grpc.aio.ServicerContext) -> Call:
         call = Call(context, self._peer(context), is_stream=self.streams)
         call.method = self._name
+        call.span = PROCESS_TRACING.start_call(self._full_name, call.metadata, call.request_id)
         return call
 
     def _listed(self, call: Call) -> contextlib.AbstractContextManager[None]:
@@ -452,6 +463,9 @@ def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") 
         PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields
     seconds = call.elapsed_seconds()
+    if call.span:
+        fields = {**fields, "trace_id": call.span.trace_id}
+        call.span.end_call(code, reason)
     ENDED_CALLS.note((method, code, call.identity, seconds, call.waited, call.first_output))
     if len(ENDED_CALLS) >= BATCH_SIZE:
         count_batches()

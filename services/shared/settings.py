@@ -119,6 +119,14 @@ class ServiceSettings(BaseSettings):
         description="event loop that a service runs on: `uvloop`, or `asyncio`, Python's own",
         json_schema_extra={"default": "`uvloop` where it is installed"},
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="collector that spans are sent to by OTLP over gRPC; none are made without it. The other `OTEL_`"
+        " variables of OpenTelemetry hold, too: by default, a tenth of the traces that begin here is sent"
+        " (`OTEL_TRACES_SAMPLER`)",
+        json_schema_extra={"example": "http://127.0.0.1:4317"},
+    )
     admin_host: str = Field(
         "127.0.0.1",
         validation_alias="GENAI_ADMIN_HOST",

@@ -148,7 +148,7 @@ def event(name: str) -> dict[str, Any]:
 
 
 async def list_models(stored: Stored, **fields: Any) -> Any:
-    return stored.directory.list(models_pb2.ListModelsRequest(**fields))
+    return await stored.directory.list(models_pb2.ListModelsRequest(**fields))
 
 
 async def list_registered(stored: Stored, **fields: Any) -> Any:

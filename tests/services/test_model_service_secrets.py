@@ -125,8 +125,7 @@ async def test_what_a_provider_says_of_a_refusal_tells_no_key(watched: Watched, 
         upstream.default = json_answer({"error": {**BODY["error"], "message": told}}, status=status, headers=HEADERS)
         assert grpc.StatusCode.UNKNOWN not in await watched.fails()
     for entry in await watched.calls(2 * len(statuses)):
-        assert entry["provider_message"].startswith("Incorrect: ***, ")
-        assert entry["provider_message"].endswith(", *** [0m.")
+        assert "Incorrect" not in str(entry)
 
 
 async def test_no_refusal_of_ours_repeats_what_it_refuses(watched: Watched, upstream: ScriptedUpstream) -> None:

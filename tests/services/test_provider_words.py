@@ -50,7 +50,7 @@ def refused(message: str, **members: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "claude-haiku-4-5"])
-async def test_refusal_is_explained_to_the_caller_and_the_log(
+async def test_refusal_is_explained_to_the_caller_and_not_to_the_log(
     service: ModelService, upstream: ScriptedUpstream, log_file: LogFile, model: str
 ) -> None:
     upstream.default = json_answer(refused(SAYS), status=400)
@@ -59,7 +59,8 @@ async def test_refusal_is_explained_to_the_caller_and_the_log(
     for failure in (whole, streamed):
         assert failure.metadata["provider_message"] == SAYS
         assert failure.message.endswith(f"; it says: {SAYS}")
-    assert [entry["provider_message"] for entry in await log_file.calls(2)] == [SAYS, SAYS]
+    await log_file.calls(2)
+    assert SAYS.encode() not in log_file.getvalue()
 
 
 async def test_refusal_in_mid_stream_is_explained(
@@ -74,7 +75,8 @@ async def test_refusal_in_mid_stream_is_explained(
     assert failure.metadata["provider_message"] == SAYS
     _, failure = await stream_failure(service.stub.ChatStream(chat_request()))
     assert "provider_message" not in failure.metadata
-    assert [entry.get("provider_message") for entry in await log_file.calls(2)] == [SAYS, None]
+    await log_file.calls(2)
+    assert SAYS.encode() not in log_file.getvalue()
 
 
 async def test_no_key_of_the_platform_is_told_whosever_it_is(service: ModelService, upstream: ScriptedUpstream) -> None:

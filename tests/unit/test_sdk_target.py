@@ -96,6 +96,20 @@ def test_variables_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dict(os.environ) == {**before, "GENAI_MODEL": ""}
 
 
+@pytest.mark.usefixtures("in_directory_with_env_file")
+def test_key_of_the_environment_goes_to_no_gateway_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command may be run in the directory of somebody else's project."""
+    monkeypatch.setenv("GENAI_INSECURE", "yes")
+    monkeypatch.setenv("GENAI_API_KEY", "key-of-mine")
+    with pytest.raises(ValueError, match="not sent to filed:7, which a file") as caught:
+        GenAIPlatform()
+    assert "key-of-mine" not in str(caught.value)
+    assert "'filed:7'" in repr(GenAIPlatform(api_key="given"))
+    assert "'gateway:8'" in repr(GenAIPlatform("gateway:8"))
+    monkeypatch.setenv("GENAI_GATEWAY_URL", "gateway:9")
+    assert "'gateway:9'" in repr(GenAIPlatform())
+
+
 def test_file_of_variables_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "FILE", ".env")
     (tmp_path / "gone").mkdir()

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Sequence
+
+from services.shared.globs import matches_glob
 
 NO_MODEL = " "
 """A glob that matches no model: names have no blanks."""
 
 
-@functools.lru_cache(4096)
-def _pattern(glob: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, glob.split("*"))))
-
-
 def covers(glob: str, other: str) -> bool:
     """Whether a glob matches all that another one does. The `*` of the other one must be within its own."""
-    return bool(_pattern(glob).fullmatch(other))
+    return matches_glob(glob, other)
 
 
 def uncovered(globs: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from services.shared.errors import PermissionDenied
+from services.shared.globs import matches_glob
 from services.shared.rpc import Call
 
 MAX_SHOWN = 10
@@ -18,16 +17,18 @@ class AllowedModels:
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self._patterns = patterns
-        expressions = (".*".join(map(re.escape, re.split(r"\*+", pattern))) for pattern in patterns)
-        self._matching = re.compile("|".join(expressions), re.DOTALL)
+        self._names = frozenset(pattern for pattern in patterns if "*" not in pattern)
+        self._globs = [pattern for pattern in patterns if "*" in pattern]
 
     @property
     def are_all(self) -> bool:
         return not self._patterns
 
-    def has(self, names: Iterable[str]) -> bool:
+    def has(self, names: Collection[str]) -> bool:
         """Whether a model is allowed that goes by these names."""
-        return self.are_all or any(map(self._matching.fullmatch, names))
+        if self.are_all or not self._names.isdisjoint(names):
+            return True
+        return any(matches_glob(glob, name) for glob in self._globs for name in names)
 
     def refusal(self, name: str, why: str = "", field: str = "model") -> PermissionDenied:
         """The error for a model that is not allowed. `why` says how its name leads to such a one."""
@@ -47,9 +48,4 @@ def allowed_models(call: Call) -> AllowedModels:
     """The models that the caller of a call may call: every one where nobody is asked who calls."""
     if call.identity is None or not call.identity.model_globs:
         return EVERY_MODEL
-    return _allowed(tuple(call.identity.model_globs))
-
-
-@functools.lru_cache(maxsize=1024)
-def _allowed(patterns: tuple[str, ...]) -> AllowedModels:
-    return AllowedModels(patterns)
+    return AllowedModels(tuple(call.identity.model_globs))

@@ -13,12 +13,14 @@ from services.models.attempts.limits import AttemptLimits
 from services.models.attempts.metrics import ENDED_ATTEMPTS, outcome_of
 from services.models.attempts.records import Sent
 from services.models.attempts.remedies import Remedy, remedy_for
+from services.models.attempts.spans import end_attempt_span, start_attempt_span
 from services.models.attempts.traffic import Traffic
 from services.models.providers.base import Target
 from services.models.providers.endpoints import Choose, Endpoint
 from services.models.providers.timeouts import is_timeout
 from services.shared.backoff import Backoff
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
+from services.shared.tracing import Span
 
 PAUSES = Backoff(interval=1.0, first_retry=0.1)
 """The pauses before the same target is tried again."""
@@ -86,6 +88,8 @@ class Attempts:
         """Whether an attempt has ended by a timeout of the request itself."""
         self.waited = 0.0
         """The seconds of all pauses so far."""
+        self.span: Span | None = None
+        """The span of the chat, where traces are sent."""
         self.newest_target: Target | None = None
         """The target of the newest attempt."""
         self._error: PlatformError | None = None
@@ -395,15 +399,20 @@ class Attempt:
         self._step = step
         self._started = started
         self._has_succeeded = False
+        self._span: Span | None = None
 
     def succeed(self) -> None:
         """Ends the attempt with a success."""
         self._has_succeeded = True
         ENDED_ATTEMPTS.note((self.target, "ok"))
+        if self._span:
+            end_attempt_span(self._span, None)
         self._attempts.succeed(self._step, records.success(self._sent()))
 
     def __enter__(self) -> None:
         self._step.traffic.in_flight += 1
+        if chat := self._attempts.span:
+            self._span = start_attempt_span(chat, self.target, len(self._attempts.records))
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         self._step.traffic.in_flight -= 1
@@ -411,6 +420,8 @@ class Attempt:
         if self._has_succeeded:
             return False
         ENDED_ATTEMPTS.note((self.target, outcome_of(error)))
+        if self._span:
+            end_attempt_span(self._span, error)
         if not isinstance(error, PlatformError):
             self._attempts.abandon(self._step, self._started)
             return False

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+
+import msgspec
 
 from proto import models_pb2
+from proto.identity_pb2 import CallerIdentity
 from services.models.chat.system_prompt import Prompted
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.records import OK, UsageRecord, hash_end_user
 from services.models.providers.base import Target
 from services.shared.rpc import Call, CallEnd
+
+NOBODY = CallerIdentity()
+NO_PROMPT = models_pb2.ResolvedPrompt()
+
+MAX_COUNT = 2**63 - 1
+"""The largest count of a message."""
+
+SUMMED = (
+    *("prompt_tokens", "completion_tokens", "cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens"),
+    "cost_nano_usd",
+)
+"""The fields of a usage that the ledger sums up."""
 
 
 class Accounts:
@@ -38,7 +53,8 @@ class Account:
         self._price_list = price_list
         self._target: Target | None = None
         self._usages: list[models_pb2.TokenUsage] = []
-        self._fields: dict[str, Any] = {}
+        self._begun: UsageRecord | None = None
+        """The record of the call as it began."""
 
     @property
     def has_usage(self) -> bool:
@@ -50,8 +66,8 @@ class Account:
         if self.is_open:
             return
         self.is_open = True
-        self._fields = self._describe()
-        self._ledger.outbox.begin(UsageRecord(at=time.time(), attempts=1, **self._fields, **self._served(target)))
+        self._begun = self._describe(target)
+        self._ledger.outbox.begin(self._begun)
 
     def add(self, usage: models_pb2.TokenUsage) -> None:
         """Adds the usage of an attempt."""
@@ -78,67 +94,67 @@ class Account:
         """
         served = target or self._target
         assert served
+        assert self._begun
         self.is_open = False
-        cost = self._cost(was_left=was_left)
+        usage = _total(self._usages)
+        is_unknown = (was_left and not self._usages) or not usage.HasField("cost_nano_usd")
         await self._ledger.outbox.end(
-            UsageRecord(
+            msgspec.structs.replace(
+                self._begun,
                 at=time.time(),
+                provider=served.provider,
+                model_served=served.registered_model or served.model,
+                input=usage.prompt_tokens,
+                output=usage.completion_tokens,
+                cache_read=usage.cached_prompt_tokens,
+                cache_write=usage.cache_write_tokens,
+                reasoning=usage.reasoning_tokens,
+                cost_nano_usd=None if is_unknown else usage.cost_nano_usd,
+                price_as_of="" if is_unknown or served.registered_model else self._price_list,
+                estimated=usage.estimated,
                 attempts=attempts,
                 status=end.code if end else OK,
                 reason=end.reason if end else "",
-                cost_nano_usd=cost,
-                price_as_of="" if cost is None or served.registered_model else self._price_list,
                 first_chunk_ms=None if first_output_seconds is None else round(first_output_seconds * 1000),
                 duration_ms=round(self._call.elapsed_seconds() * 1000),
-                **self._fields,
-                **self._served(served),
-                **self._counts(),
             )
         )
 
-    def _cost(self, *, was_left: bool) -> int | None:
-        """The cost of all attempts; None if that of one is not known."""
-        if was_left and not self._usages:
-            return None
-        if not all(usage.HasField("cost_nano_usd") for usage in self._usages):
-            return None
-        return sum(usage.cost_nano_usd for usage in self._usages)
-
-    def _counts(self) -> dict[str, Any]:
-        usages = self._usages
-        return {
-            "input": sum(usage.prompt_tokens for usage in usages),
-            "output": sum(usage.completion_tokens for usage in usages),
-            "cache_read": sum(usage.cached_prompt_tokens for usage in usages),
-            "cache_write": sum(usage.cache_write_tokens for usage in usages),
-            "reasoning": sum(usage.reasoning_tokens for usage in usages),
-            "estimated": any(usage.estimated for usage in usages),
-        }
-
-    def _served(self, target: Target) -> dict[str, Any]:
-        return {"provider": target.provider, "model_served": target.registered_model or target.model}
-
-    def _describe(self) -> dict[str, Any]:
-        """The fields that are known before the answer."""
-        request, call, prompt = self._prompted.conversation.request, self._call, self._prompted.prompt
-        fields: dict[str, Any] = {
-            "call_id": call.call_id,
-            "request_id": call.request_id,
-            "model_asked": request.model,
-            "session_id": request.session_id,
-            "tags": dict(request.tags),
-        }
-        if request.end_user_id:
-            fields["end_user_hash"] = hash_end_user(request.end_user_id)
-        if prompt:
-            fields |= {"prompt_name": prompt.name, "prompt_version": prompt.version, "prompt_label": prompt.label}
-        if identity := call.identity:
-            fields |= {
-                "team_id": identity.team_id,
-                "project_id": identity.project_id,
-                "key_id": identity.key_id,
-                "user_id": identity.user_id,
-            }
+    def _describe(self, target: Target) -> UsageRecord:
+        """The record of the call before its answer."""
+        request, prompt = self._prompted.conversation.request, self._prompted.prompt or NO_PROMPT
+        identity = self._call.identity or NOBODY
+        return UsageRecord(
+            call_id=self._call.call_id,
+            at=time.time(),
+            request_id=self._call.request_id,
+            team_id=identity.team_id,
+            project_id=identity.project_id,
+            key_id=identity.key_id,
+            user_id=identity.user_id,
+            end_user_hash=hash_end_user(request.end_user_id) if request.end_user_id else "",
+            session_id=request.session_id,
+            model_asked=request.model,
+            model_served=target.registered_model or target.model,
+            provider=target.provider,
+            prompt_name=prompt.name,
+            prompt_version=prompt.version,
+            prompt_label=prompt.label,
             # Those of the key are the operator's, and not the caller's to change.
-            fields["tags"].update(identity.tags)
-        return fields
+            tags={**request.tags, **identity.tags},
+            attempts=1,
+        )
+
+
+def _total(usages: Sequence[models_pb2.TokenUsage]) -> models_pb2.TokenUsage:
+    """The sum of usages. Its cost is known if that of each is."""
+    if len(usages) == 1:
+        return usages[0]
+    total = models_pb2.TokenUsage(cost_nano_usd=0)
+    for usage in usages:
+        for name in SUMMED:
+            setattr(total, name, min(getattr(total, name) + getattr(usage, name), MAX_COUNT))
+        total.estimated |= usage.estimated
+    if not all(usage.HasField("cost_nano_usd") for usage in usages):
+        total.ClearField("cost_nano_usd")
+    return total

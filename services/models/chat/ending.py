@@ -13,6 +13,7 @@ from services.models.calls.once import Keep
 from services.models.capture.capture import Capture
 from services.models.chat.account import Account
 from services.models.chat.metrics import ChatMeter
+from services.models.chat.spans import describe_answer, end_chat_span, start_chat_span
 from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
@@ -52,6 +53,7 @@ class RunningChat:
         self._turn = await self._opening.__aenter__()
         self.conversation = self._turn.conversation
         self._meter = ChatMeter(self._call, self.conversation)
+        self.attempts.span = start_chat_span(self._call, self.conversation.request)
         return self
 
     async def __aexit__(
@@ -62,8 +64,11 @@ class RunningChat:
         self._call.waited += self.attempts.waited
         if error and self._account.is_open:
             await self._record_failure(error)
-        if error and (target := self.attempts.failed_target or self.attempts.newest_target):
+        target = self.attempts.failed_target or self.attempts.newest_target
+        if error and target:
             self._meter.fail(target, error)
+        if self.attempts.span:
+            end_chat_span(self.attempts.span, target, error)
         await self._opening.__aexit__(kind, error, trace)
 
     @property
@@ -118,6 +123,8 @@ class RunningChat:
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
         self._meter.succeed(target, response)
+        if self.attempts.span:
+            describe_answer(self.attempts.span, target, response)
         self._capture.end(self._call, self.conversation.messages, response)
         await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
 

@@ -99,7 +99,7 @@ class ChatMeter:
             return
         if self._intervals:
             self._hand_over_intervals()
-        FAILURES.note((target, _error_type(error), time.perf_counter() - self._started, self._first_chunk))
+        FAILURES.note((target, error_type_of(error), time.perf_counter() - self._started, self._first_chunk))
 
     def _hand_over_intervals(self) -> None:
         INTERVALS.note((self._target, self._intervals))
@@ -108,7 +108,8 @@ class ChatMeter:
             count_batches()
 
 
-def _error_type(error: BaseException) -> str:
+def error_type_of(error: BaseException) -> str:
+    """The reason of an error, or the word for one that has none."""
     if isinstance(error, PlatformError):
         return error.reason
     return INTERNAL if isinstance(error, Exception) else CANCELLED

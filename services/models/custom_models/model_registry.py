@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NoReturn
 
 from proto import models_pb2
@@ -29,13 +30,17 @@ from services.models.validation.fields import shorten, suggest
 from services.shared.database import Database
 from services.shared.errors import InvalidRequest, NotFound, PreconditionFailed
 from services.shared.ordered_names import OrderedNames
-from services.shared.page_tokens import Text, read_page_token
+from services.shared.page_tokens import Text, read_page_size, read_page_token
 from services.shared.paging import cut_page
 from services.shared.serial_writes import SerialWrites
 from services.shared.storage_errors import retried
 
 REPLACED = "REPLACED"
 """The code of the notice that an earlier definition was replaced."""
+
+
+MODELS_AT_ONCE = 100
+"""Models that are looked at before other tasks can run."""
 
 
 class ModelRegistry:
@@ -93,9 +98,17 @@ class ModelRegistry:
         """A page of the registered models that a caller may call, in the order of their names. Raises Unavailable
         before the first load."""
         self.require_loaded()
-        found = map(self._memory.find, self.names.after(read_page_token(request, Text)))
-        shown = (model for model in found if model and allowed.has((*names_of(model), *model.aliases)))
-        page = cut_page(((model.name, self._describe_newest(model)) for model in shown), request)
+        after, count = read_page_token(request, Text), read_page_size(request) + 1
+        found: list[RegisteredModel] = []
+        while names := tuple(islice(self.names.after(after), MODELS_AT_ONCE)):
+            after = names[-1]
+            models = filter(None, map(self._memory.find, names))
+            shown = (model for model in models if allowed.has((*names_of(model), *model.aliases)))
+            found += islice(shown, count - len(found))
+            if len(found) == count:
+                break
+            await asyncio.sleep(0)
+        page = cut_page(((model.name, self._describe_newest(model)) for model in found), request)
         return models_pb2.ListRegisteredModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
     async def check(self, model: RegisteredModel) -> models_pb2.ModelStatus:

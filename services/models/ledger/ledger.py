@@ -7,6 +7,8 @@ import contextlib
 import time
 from collections.abc import Sequence
 
+from sqlalchemy.exc import DataError, IntegrityError
+
 from services.models.ledger.outbox import SHIP_RECORDS, Outbox
 from services.models.ledger.records import UsageRecord, encode_record
 from services.models.ledger.segments import Segment, keep_refused
@@ -123,13 +125,11 @@ class Ledger:
             self.outbox.drop_unwritten(len(records))
 
     async def _add(self, records: Sequence[UsageRecord]) -> None:
-        """Adds records to the database. One that it refuses is kept aside, and does not stop those behind it. Raises
-        PlatformErrors of the storage."""
+        """Adds records to the database. One whose values it refuses is kept aside, and does not stop those behind it.
+        Raises PlatformErrors of the storage."""
         try:
             added = await self.store.add(records)
-        except PlatformError:
-            raise
-        except Exception as error:
+        except (DataError, IntegrityError) as error:
             if len(records) == 1:
                 self._log.error("the database refuses a record of the ledger", error=error, call_id=records[0].call_id)
                 keep_refused(self.outbox.directory, encode_record(records[0]))

@@ -7,7 +7,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
 
 import msgspec
 
@@ -77,19 +76,6 @@ class Kind(IntEnum):
     """The id of a call that has begun, and has asked no provider."""
 
 
-class Frame(NamedTuple):
-    """A frame that was read whole."""
-
-    kind: Kind
-    payload: bytes
-
-
-class Damage(NamedTuple):
-    """Frames that could not be read."""
-
-    records: int
-
-
 def hash_end_user(end_user_id: str) -> str:
     """The hash by which the ledger knows an end user."""
     return hashlib.sha256(end_user_id.encode()).hexdigest()[:HASH_DIGITS]
@@ -104,25 +90,22 @@ def encode_frame(kind: Kind, payload: bytes) -> bytes:
     return _HEADER.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
 
 
-def read_frames(data: bytes) -> Iterator[Frame | Damage]:
-    """The frames in the bytes of a file. One with a wrong checksum is skipped; behind a length that cannot be right,
-    such as that of a write which was cut off, nothing more is read."""
+def read_frames(data: bytes) -> Iterator[tuple[Kind, bytes] | None]:
+    """The frames in the bytes of a file, None for one that is damaged. One with a wrong checksum is skipped; behind a
+    length that cannot be right, such as that of a write which was cut off, nothing more is read."""
     start = 0
     while start < len(data):
         payload_start = start + _HEADER.size
         if payload_start > len(data):
-            yield Damage(1)
+            yield None
             return
         length, checksum, kind = _HEADER.unpack_from(data, start)
         start = payload_start + length
         if length > MAX_PAYLOAD_BYTES or start > len(data):
-            yield Damage(1)
+            yield None
             return
         payload = data[payload_start:start]
-        if zlib.crc32(payload, kind) == checksum and kind in _KINDS:
-            yield Frame(Kind(kind), payload)
-        else:
-            yield Damage(1)
+        yield (_KINDS[kind], payload) if kind in _KINDS and zlib.crc32(payload, kind) == checksum else None
 
 
-_KINDS = frozenset(Kind)
+_KINDS = {kind.value: kind for kind in Kind}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from services.models.ledger.records import OK, UsageRecord
+
+DAY_SECONDS = 24 * 3600
 
 OTHER = "_OTHER"
 """The value that stands for all values of a tag beyond the counted ones."""
@@ -57,7 +60,12 @@ CountedValue = Callable[[str, str], str]
 
 def day_of(at: float) -> str:
     """The day of a time in UTC, as 2026-11-30."""
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
+    return _day(int(at // DAY_SECONDS))
+
+
+@functools.lru_cache(16)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * DAY_SECONDS, UTC).date().isoformat()
 
 
 def roll_up(

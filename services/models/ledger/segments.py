@@ -16,7 +16,6 @@ from typing import NamedTuple
 from services.models.ledger.records import (
     PROCESS_LOST,
     UNKNOWN,
-    Damage,
     Kind,
     UsageRecord,
     decode_record,
@@ -107,18 +106,20 @@ class Segment:
         ended: list[UsageRecord] = []
         begun: dict[str, UsageRecord] = {}
         damaged = 0
-        for found in read_frames(self._read_all()):
-            if isinstance(found, Damage):
-                damaged += found.records
-            elif found.kind is Kind.ENDED:
-                record = decode_record(found.payload)
+        for frame in read_frames(self._read_all()):
+            if frame is None:
+                damaged += 1
+                continue
+            kind, payload = frame
+            if kind is Kind.ENDED:
+                record = decode_record(payload)
                 ended.append(record)
                 begun.pop(record.call_id, None)
-            elif process_is_lost and found.kind is Kind.BEGUN:
-                record = decode_record(found.payload)
+            elif process_is_lost and kind is Kind.BEGUN:
+                record = decode_record(payload)
                 begun[record.call_id] = record
-            elif found.kind is Kind.VOID:
-                begun.pop(found.payload.decode(), None)
+            elif kind is Kind.VOID:
+                begun.pop(payload.decode(), None)
         return Contents([*ended, *map(_lost, begun.values())], damaged)
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from sqlalchemy import Select, case, func, select
 
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.tables import usage_daily, usage_events
+from services.shared.globs import matches_glob
 
 _SCOPES = {
     "team": "team_id",
@@ -68,23 +68,7 @@ class Spending:
 
 def matches_model(glob: str, provider: str, model: str) -> bool:
     """Whether a model of a provider matches a name with `*` for any characters, by its name or by `provider/name`."""
-    return not glob or any(_matches(glob.split("*"), name) for name in (model, f"{provider}/{model}"))
-
-
-def _matches(pieces: Sequence[str], name: str) -> bool:
-    """Whether a name has these pieces in order, the first at its begin and the last at its end."""
-    first, *others = pieces
-    if not others:
-        return name == first
-    if not name.startswith(first):
-        return False
-    place = len(first)
-    for piece in others[:-1]:
-        place = name.find(piece, place)
-        if place < 0:
-            return False
-        place += len(piece)
-    return name[place:].endswith(others[-1])
+    return not glob or any(matches_glob(glob, name) for name in (model, f"{provider}/{model}"))
 
 
 def _statements(scope: Scope, since: datetime | None) -> list[Select[Any]]:

@@ -1,13 +1,34 @@
-"""The store of the ledger: events and rollups in a database, into which each call is added once."""
+"""The store of the ledger: events and rollups in a database, into which each call is added once.
+
+Records go to the database as one JSON text, and become rows there: a statement for each row would let the event loop
+and the thread of SQLite wait for each other at each row, at several times the cost of the work itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, fields
+import functools
+from collections.abc import Sequence
+from dataclasses import astuple, fields
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Float,
+    Integer,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,10 +46,16 @@ MAX_TAG_VALUES = 1000
 PURGE_BATCH = 500
 """Events that one transaction of a purge deletes: the shipping waits for it."""
 
-LOOKUP_BATCH = 500
+ROWS = "rows"
+"""The parameter with the JSON text."""
 
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_EACH = {"sqlite": "json_each", "postgresql": "json_array_elements"}
+_EACH_TEXT = {"sqlite": "json_each", "postgresql": "json_array_elements_text"}
+_GATHER = {"sqlite": "json_group_array", "postgresql": "json_agg"}
 _SUMS = tuple(field.name for field in fields(Sums))
+
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Added(NamedTuple):
@@ -54,12 +81,13 @@ class UsageStore:
         unique = {record.call_id: record for record in records}
         # Without a scope: shippers of all processes exclude each other, so that nobody adds what is added here.
         async with self.database.write() as connection:
-            known = await _known(connection, unique.keys())
+            known = await _known(connection, list(unique))
             new = [record for call_id, record in sorted(unique.items()) if call_id not in known]
             counted = await self._count_values(connection, new)
             rows = roll_up(new, self.tag_keys, lambda key, value: value if (key, value) in counted else OTHER)
-            await _insert_events(connection, [_event_row(record) for record in new])
-            await _add_to_days(connection, [_rollup_row(key, sums) for key, sums in rows])
+            await _insert(connection, usage_events, UsageRecord.__struct_fields__, new)
+            names = (*RollupKey._fields, *_SUMS)
+            await _insert(connection, usage_daily, names, [(*key, *astuple(sums)) for key, sums in rows], sums=_SUMS)
         self._counted = counted
         return Added(len(new), len(records) - len(new))
 
@@ -85,38 +113,64 @@ class UsageStore:
             if numbers[key] < MAX_TAG_VALUES:
                 numbers[key] += 1
                 added.append((key, value))
-        if added:
-            rows_added = [{"tag_key": key, "tag_value": value} for key, value in added]
-            await connection.execute(insert(usage_tag_values), rows_added)
+        await _insert(connection, usage_tag_values, ("tag_key", "tag_value"), added)
         return counted | set(added) | self._counted
 
 
-async def _known(connection: AsyncConnection, call_ids: Collection[str]) -> set[str]:
+async def _known(connection: AsyncConnection, call_ids: Sequence[str]) -> set[str]:
     """The calls among these that the ledger has."""
-    ids = sorted(call_ids)
-    known: set[str] = set()
-    for start in range(0, len(ids), LOOKUP_BATCH):
-        query = select(usage_events.c.call_id).where(usage_events.c.call_id.in_(ids[start : start + LOOKUP_BATCH]))
-        known.update(await connection.scalars(query))
-    return known
+    query = _known_query(connection.dialect.name)
+    found = await connection.scalar(query, {ROWS: _encode(call_ids).decode()})
+    return set(msgspec.json.decode(found)) if found else set()
 
 
-def _event_row(record: UsageRecord) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(record), "tags": msgspec.json.encode(record.tags, order="sorted").decode()}
-
-
-def _rollup_row(key: RollupKey, sums: Sums) -> dict[str, Any]:
-    return {**key._asdict(), **asdict(sums)}
-
-
-async def _insert_events(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+async def _insert(
+    connection: AsyncConnection,
+    table: Table,
+    names: tuple[str, ...],
+    rows: Sequence[UsageRecord] | Sequence[tuple[Any, ...]],
+    sums: tuple[str, ...] = (),
+) -> None:
+    """Inserts rows with values for these columns. Of a row that is there already, the `sums` grow; it stays the same
+    without."""
     if rows:
-        statement = _INSERTS[connection.dialect.name](usage_events)
-        await connection.execute(statement.on_conflict_do_nothing(), rows)
+        statement = _insert_statement(connection.dialect.name, table, names, sums)
+        await connection.execute(statement, {ROWS: _encode(rows).decode()})
 
 
-async def _add_to_days(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        statement = _INSERTS[connection.dialect.name](usage_daily)
-        sums = {name: usage_daily.c[name] + statement.excluded[name] for name in _SUMS}
-        await connection.execute(statement.on_conflict_do_update(index_elements=RollupKey._fields, set_=sums), rows)
+# SQLAlchemy takes several milliseconds to build each of them.
+@functools.cache
+def _known_query(dialect: str) -> Select[Any]:
+    asked = select(_values(dialect, _EACH_TEXT[dialect]))
+    gather = getattr(func, _GATHER[dialect])
+    return select(cast(gather(usage_events.c.call_id), Text)).where(usage_events.c.call_id.in_(asked))
+
+
+@functools.cache
+def _insert_statement(dialect: str, table: Table, names: tuple[str, ...], sums: tuple[str, ...]) -> Any:
+    value = _values(dialect, _EACH[dialect])
+    selected = select(*(_read(value[place], table.c[name].type) for place, name in enumerate(names))).where(true())
+    statement = _INSERTS[dialect](table).from_select(list(names), selected)
+    if not sums:
+        return statement.on_conflict_do_nothing()
+    grown = {name: table.c[name] + statement.excluded[name] for name in sums}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=grown)
+
+
+def _values(dialect: str, each_name: str) -> Any:
+    """The values of a JSON array in the parameter `ROWS`, as a column with a row for each."""
+    rows = bindparam(ROWS, type_=Text)
+    each = getattr(func, each_name)(rows if dialect == "sqlite" else cast(rows, JSON))
+    return each.table_valued(column("value", JSON)).c.value
+
+
+def _read(value: Any, kind: Any) -> Any:
+    """A member of a JSON array as a value of a column."""
+    match kind:
+        case Boolean():
+            return value.as_boolean()
+        case BigInteger() | Integer():
+            return cast(value.as_string(), BigInteger)
+        case Float():
+            return value.as_float()
+    return value.as_string()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from services.models.limits.rules import EACH, RATE_WINDOWS, Facts, Rule
 from services.models.limits.windows import TOTAL, Calendar, Span
+from services.shared.globs import matches_glob
 
 MAX_MEMBER_LENGTH = 128
 """Characters of a scope's member in a key; a longer one stands there as its hash."""
@@ -99,7 +98,7 @@ def matches(rule: Rule, facts: Facts) -> bool:
     if rule.scope_kind != "org" and (not member or rule.scope_id not in (EACH, member)):
         return False
     glob = rule.model_glob
-    return glob in ("", EACH) or any(_pattern(glob).fullmatch(name) for name in facts.models)
+    return glob in ("", EACH) or any(matches_glob(glob, name) for name in facts.models)
 
 
 def _charge(rule: Rule, facts: Facts, estimate: Estimate, calendar: Calendar, now: int) -> Charge:
@@ -133,8 +132,3 @@ def _plain(text: str) -> str:
     if len(text) <= MAX_MEMBER_LENGTH and text.isascii() and text.isprintable() and "|" not in text:
         return text
     return f"#{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
-
-
-@functools.lru_cache(maxsize=1024)
-def _pattern(glob: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, re.split(r"\*+", glob))), re.DOTALL)

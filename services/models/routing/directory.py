@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from urllib.parse import quote
 
 from proto import models_pb2
@@ -20,8 +22,11 @@ from services.models.transport.api_roots import PROCESS_ROOTS
 from services.models.transport.base_urls import is_plain_path
 from services.models.validation.fields import raise_if_invalid
 from services.models.validation.request import check_model_name
-from services.shared.page_tokens import Text, read_page_token
+from services.shared.page_tokens import Text, read_page_size, read_page_token
 from services.shared.paging import cut_page
+
+MODELS_AT_ONCE = 100
+"""Models that are looked at before other tasks can run."""
 
 
 class ModelDirectory:
@@ -35,19 +40,26 @@ class ModelDirectory:
         self._providers = providers
         self._monitor = monitor
 
-    def list(
+    async def list(
         self, request: models_pb2.ListModelsRequest, allowed: AllowedModels = EVERY_MODEL
     ) -> models_pb2.ListModelsResponse:
         """A page of all models that the caller may call, in the order of their names."""
         # Read once: reading a field copies its text, which may be long.
         wanted = request.provider
-        models = self._models.after(read_page_token(request, Text))
-        entries = (
-            (model.name, self._info(model, names))
-            for model in models
-            if wanted in ("", _provider(model)) and (names := self._models.names_to_call(model, allowed))
-        )
-        page = cut_page(entries, request)
+        after, count = read_page_token(request, Text), read_page_size(request) + 1
+        found: list[tuple[str, models_pb2.ModelInfo]] = []
+        while batch := tuple(islice(self._models.after(after), MODELS_AT_ONCE)):
+            after = batch[-1].name
+            entries = (
+                (model.name, self._info(model, names))
+                for model in batch
+                if wanted in ("", _provider(model)) and (names := self._models.names_to_call(model, allowed))
+            )
+            found += islice(entries, count - len(found))
+            if len(found) == count:
+                break
+            await asyncio.sleep(0)
+        page = cut_page(found, request)
         return models_pb2.ListModelsResponse(models=page.entries, next_page_token=page.next_page_token)
 
     def capabilities(

@@ -23,6 +23,7 @@ from services.shared.rpc import STATUS_CODES
 from services.shared.serialized_messages import SerializedMessage, field_header
 from services.shared.time_slices import TimeSlices
 from services.shared.tls import TlsFiles
+from services.shared.tracing import SERVER_SPAN, trace_fields
 
 CALL_SECONDS = 5.0
 """Deadline of calls to the Session Service; the caller's own deadline may be sooner."""
@@ -121,7 +122,8 @@ class SessionClient:
         """Calls a replica, and another one if that has not begun the call."""
         # All chats come from one address; to be fair to their callers, the Session Service must know these.
         onward = PROCESS_CALLERS.onward(IDENTITY.get())
-        metadata = ((REQUEST_ID_KEY, request_id), (CALLER_KEY, CALLER.get()), *onward)
+        traced = trace_fields(SERVER_SPAN.get())
+        metadata = ((REQUEST_ID_KEY, request_id), (CALLER_KEY, CALLER.get()), *onward, *traced)
         await self._replicas.start()
         replica = self._replicas.pick()
         if replica is None:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner, Result
 
 from genai_platform import AsyncGenAIPlatform, Cancelled, GenAIPlatform, InvalidRequest, NotFound
+from genai_platform.cli import commands
+from tests.rows import row
 from tests.scripted_upstream import ScriptedUpstream, event_stream
 from tests.services.gateway.gateways import gateway
 from tests.services.model_service import answered, chat_request, model_service, piece
@@ -82,5 +85,31 @@ async def test_the_blocking_client(served: Served) -> None:
             assert list(platform.usage.calls()) == []
             with pytest.raises(InvalidRequest, match="from_day"):
                 platform.usage.export(io.StringIO(), from_day="yesterday")
+
+    await asyncio.to_thread(use)
+
+
+async def test_the_command_line(served: Served, tmp_path: Path) -> None:
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(commands.genai, ["usage", *arguments], env={"GENAI_GATEWAY_URL": served.address})
+
+    def use() -> None:
+        today = datetime.now(UTC).date().isoformat()
+        listed = run("list", "--by", "day,model")
+        assert (listed.exit_code, listed.stdout) == (0, f"{today}\tgpt-4o\t2\t0\t18\t8\t0.000125\t0\n")
+        file = tmp_path / "usage.csv"
+        assert run("export", "--by", "model", str(file)).exit_code == 0
+        assert file.read_text() == f"{HEAD}\n{ROW}\n"
+        assert run("export", "--by", "model", "-").stdout == file.read_text()
+        assert "CALLS TODAY\t2\n" in run("mine").stdout
+        assert run("calls").stdout == ""
+        for wrong, code, told in (
+            (["list", "--by", "colour"], 2, "'colour' is none of day"),
+            (["list", "--from", "yesterday"], 1, "from_day: is no day"),
+            (["cancel", "no-such-call"], 1, "no such call runs here"),
+        ):
+            with row(*wrong):
+                failed = run(*wrong)
+                assert (failed.exit_code, told in failed.stderr) == (code, True)
 
     await asyncio.to_thread(use)

@@ -151,12 +151,12 @@ def error_for(
     if paths:
         metadata["path"] = paths[0]
         message = f"{message}: POST {' and '.join(paths)} {'was' if len(paths) == 1 else 'were'} tried"
-    logged: dict[str, str] = {}
+    # The caller's alone: it may repeat what was asked, which belongs into no log.
     if fault.message and (words := sanitize_message(fault.message, keys())):
         message = f"{message}; it says: {words}"
-        metadata[errors.PROVIDER_MESSAGE] = logged[errors.PROVIDER_MESSAGE] = words
+        metadata[errors.PROVIDER_MESSAGE] = words
     return meaning.error(
-        message, reason=fault.reason, retry_after=retry_after, metadata=metadata, violations=violations, logged=logged
+        message, reason=fault.reason, retry_after=retry_after, metadata=metadata, violations=violations
     )
 
 
