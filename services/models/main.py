@@ -29,15 +29,20 @@ from services.models.catalog.provider_registry import ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
 from services.models.chat.account import Accounts
 from services.models.chat.chat import ChatService
+from services.models.chat.limits import ChatLimits
 from services.models.custom_models.model_registry import ModelRegistry
 from services.models.custom_models.name_rules import NameRules
 from services.models.custom_models.registration_service import RegistrationService
 from services.models.health.monitor import HealthMonitor
+from services.models.ledger.budgets import LedgerSpentSource
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.metrics import reading_ledger
 from services.models.ledger.outbox import Outbox
 from services.models.ledger.store import UsageStore
 from services.models.ledger.usage_service import UsageServicer
+from services.models.limits.estimate import Estimator
+from services.models.limits.metrics import measuring_limits
+from services.models.limits.opening import migrate_limits, open_limiter
 from services.models.metrics import reading
 from services.models.prompts.adoption import give_prompts
 from services.models.prompts.memory import PromptMemory
@@ -144,12 +149,27 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         trust = TrustPolicy(exposed=settings.is_exposed())
         limits = AttemptLimits(settings.max_attempts, max_requests=max_requests)
         accounts = Accounts(ledger, prices.list_name())
+        limiter = await calls.enter_async_context(
+            open_limiter(settings.choose_limits(), log, LedgerSpentSource(ledger))
+        )
+        meter = calls.enter_context(measuring_limits(limiter, settings.choose_limits().store))
+        caller_limits = ChatLimits(limiter, Estimator(settings.limits_reserve), meter, log)
         content = None
         if settings.may_capture():
             content = await calls.enter_async_context(_open_content(settings, redactor, log))
         capture = Capture(content, capture_policy)
         chats = ChatService(
-            transports, router, fallbacks, limits, idempotency, prompts, turns, trust, accounts, capture
+            transports,
+            router,
+            fallbacks,
+            limits,
+            idempotency,
+            prompts,
+            turns,
+            trust,
+            accounts,
+            caller_limits,
+            capture,
         )
         registrations = RegistrationService(registry, trust)
         servicer = ModelServicer(chats, directory, registrations, prompts, trust)
@@ -160,7 +180,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
         yield Service(
             servicer,
-            UsageServicer(ledger),
+            UsageServicer(ledger, trust),
             ContentServicer(content),
             f"data in {database.location}, {providers_text}{proxies}",
             database,
@@ -265,6 +285,7 @@ async def migrate() -> None:
     location = await Database.migrate(settings.choose_database_url(), MIGRATIONS, log)
     await Database.migrate(settings.choose_calls_database_url(), CALL_MIGRATIONS, log)
     await Database.migrate(settings.choose_usage_database_url(), LEDGER_MIGRATIONS, log)
+    await migrate_limits(settings.choose_limits(), log)
     if settings.may_capture():
         await Database.migrate(settings.choose_capture_database_url(), CAPTURE_MIGRATIONS, log)
     announce(f"models: schema is up to date in {location}")

@@ -17,6 +17,9 @@ from services.models.catalog.provider_registry import Account
 from services.models.catalog.vendor import Vendor
 from services.models.catalog.vendors import VENDORS
 from services.models.ledger.store import MAX_TAG_KEYS, MAX_TAG_VALUES
+from services.models.limits.estimate import ReservePolicy
+from services.models.limits.limiter import UnpricedPolicy
+from services.models.limits.opening import LimitSettings, StoreKind
 from services.models.transport import egress
 from services.models.transport.connector import Network
 from services.models.transport.proxies import read_proxies
@@ -229,6 +232,53 @@ class ModelsSettings(ClientSettings):
         " `SSL_CERT_FILE` and `SSL_CERT_DIR`",
         json_schema_extra={"example": "/etc/ssl/company-ca.pem"},
     )
+    limits_store: StoreKind | None = Field(
+        None,
+        validation_alias="LIMITS_STORE",
+        description="where limits are kept: `memory` (of one process), `postgresql` or `redis` (which needs the extra"
+        " `redis`), over all replicas",
+        json_schema_extra={
+            "default": "`postgresql` if `MODELS_DATABASE_URL` is one, else `memory`",
+            "example": "redis",
+        },
+    )
+    limits_database_url: SecretStr | None = Field(
+        None,
+        validation_alias="LIMITS_DATABASE_URL",
+        description="PostgreSQL database of the limits, as `MODELS_DATABASE_URL`",
+        json_schema_extra={
+            "default": "`MODELS_DATABASE_URL`",
+            "example": "postgresql://user:password@localhost/limits",
+        },
+    )
+    limits_redis_url: SecretStr | None = Field(
+        None,
+        validation_alias="LIMITS_REDIS_URL",
+        description="Redis server of the limits",
+        json_schema_extra={"default": "none", "example": "redis://localhost:6379/0"},
+    )
+    limits_timezone: str = Field(
+        "UTC",
+        validation_alias="LIMITS_TIMEZONE",
+        description="time zone of the days, weeks and months of budgets, such as `Europe/Berlin`",
+    )
+    limits_replicas: int = Field(
+        1,
+        ge=1,
+        validation_alias="LIMITS_REPLICAS",
+        description="replicas of the Model Service: while the store of the limits is away, each keeps its share",
+    )
+    limits_reserve: ReservePolicy = Field(
+        "probable",
+        validation_alias="LIMITS_RESERVE",
+        description="what limits reserve for a call until its usage is known: what is `probable` by earlier answers, or"
+        " the `worst` case",
+    )
+    limits_unpriced: UnpricedPolicy = Field(
+        "refuse",
+        validation_alias="LIMITS_UNPRICED",
+        description="calls to models without a known price that a limit on money applies to: `refuse` or `allow`",
+    )
     max_connections: int | None = Field(
         None,
         ge=2,
@@ -296,6 +346,19 @@ class ModelsSettings(ClientSettings):
         if len(keys) > MAX_TAG_KEYS:
             raise StartupError(f"USAGE_TAG_KEYS: {len(keys)} keys; at most {MAX_TAG_KEYS} can be counted")
         return keys
+
+    def choose_limits(self) -> LimitSettings:
+        """The settings of limits."""
+        shared = self.choose_database_url()
+        database_url = self.limits_database_url.get_secret_value() if self.limits_database_url else shared
+        return LimitSettings(
+            self.limits_store or ("memory" if database_url.startswith("sqlite") else "postgresql"),
+            database_url,
+            self.limits_redis_url.get_secret_value() if self.limits_redis_url else "",
+            self.limits_timezone,
+            self.limits_replicas,
+            self.limits_unpriced,
+        )
 
     def choose_allowed_endpoints(self, *, by_stranger: bool) -> Sequence[str]:
         """The entries of the `EndpointPolicy` of registrations by strangers, or by the operator.

@@ -117,6 +117,7 @@ class Call:
         "reservation",
         "span",
         "started",
+        "trailers",
         "waited",
     )
 
@@ -155,6 +156,8 @@ class Call:
         """The seconds in which it has waited for another server."""
         self.first_output: float | None = None
         """The seconds until the first output of a stream, after which no waiting is measured."""
+        self.trailers: Sequence[tuple[str, str]] = ()
+        """Further trailing metadata of the call, however it ends."""
         self.reservation: Reservation | None = None
         """The memory that a large request has reserved; shrink it when fewer copies of the request exist."""
         self.default_timeout: asyncio.Timeout | None = None
@@ -436,7 +439,7 @@ class _Boundary:
             raise errors.InvalidRequest.field(violation.field, violation.description) from None
 
     def _finish(self, call: Call, context: grpc.aio.ServicerContext) -> None:
-        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id), *call.trailers))
         record_call(self._log, self._name, call, "OK")
 
 
@@ -507,7 +510,11 @@ async def _end_call(
     code = STATUS_CODES[type(error)]
     call.log_fields.update(error.logged)
     record_call(log, method, call, code.name, error.reason)
-    trailers = ((REQUEST_ID_KEY, call.request_id), (DETAILS_KEY, pack_details(code.value[0], error)))
+    trailers: Metadata = (
+        (REQUEST_ID_KEY, call.request_id),
+        *call.trailers,
+        (DETAILS_KEY, pack_details(code.value[0], error)),
+    )
     await abort_call(context, code, clip_text(error.message), trailers)
 
 

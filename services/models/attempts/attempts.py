@@ -100,6 +100,11 @@ class Attempts:
             raise self._failure()
 
     @property
+    def upcoming_target(self) -> Target | None:
+        """The target of the next attempt, as it was chosen; None when there is none."""
+        return self._next.target if self._next else None
+
+    @property
     def sent(self) -> int:
         """The attempts that have begun."""
         return self._sent

@@ -60,6 +60,11 @@ class Account:
     def has_usage(self) -> bool:
         return bool(self._usages)
 
+    @property
+    def usage(self) -> models_pb2.TokenUsage:
+        """The usage of all attempts; its cost is not set if that of one is not known."""
+        return _total(self._usages)
+
     def begin(self, target: Target) -> None:
         """Notes that a request is about to be sent. The first one is known to the ledger from now on."""
         self._target = target
@@ -96,7 +101,7 @@ class Account:
         assert served
         assert self._begun
         self.is_open = False
-        usage = _total(self._usages)
+        usage = self.usage
         is_unknown = (was_left and not self._usages) or not usage.HasField("cost_nano_usd")
         await self._ledger.outbox.end(
             msgspec.structs.replace(

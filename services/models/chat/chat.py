@@ -20,6 +20,7 @@ from services.models.calls.shared_answers import SharedAnswers, Sharing
 from services.models.capture.capture import Capture
 from services.models.chat.account import Accounts
 from services.models.chat.ending import RunningChat
+from services.models.chat.limits import ChatLimits
 from services.models.chat.preview import preview
 from services.models.chat.system_prompt import Prompted, with_system_prompt
 from services.models.prompts.memory import PromptMemory
@@ -55,6 +56,7 @@ class ChatService:
         turns: TurnFactory,
         trust: TrustPolicy,
         accounts: Accounts,
+        caller_limits: ChatLimits,
         capture: Capture,
     ) -> None:
         self._transports = transports
@@ -67,6 +69,7 @@ class ChatService:
         self._turns = turns
         self._trust = trust
         self._accounts = accounts
+        self._caller_limits = caller_limits
         self._capture = capture
 
     def answer(self, request: models_pb2.ChatRequest, call: Call) -> Awaitable[models_pb2.ChatResponse]:
@@ -192,8 +195,8 @@ class ChatService:
         append_id = await append_id_of(request, call) if request.request_id and request.session_id else ""
         turn = self._turns.open(prompted.conversation, call, append_id)
         account = self._accounts.open(prompted, call)
-        by_stranger = self._trust.is_stranger(call)
-        return RunningChat(prompted, attempts, turn, call, account, self._capture, by_stranger=by_stranger)
+        limits, by_stranger = self._caller_limits.open(call), self._trust.is_stranger(call)
+        return RunningChat(prompted, attempts, turn, call, account, limits, self._capture, by_stranger=by_stranger)
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""

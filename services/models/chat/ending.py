@@ -12,6 +12,7 @@ from services.models.attempts.records import attempts_json
 from services.models.calls.once import Keep
 from services.models.capture.capture import Capture
 from services.models.chat.account import Account
+from services.models.chat.limits import LimitedChat
 from services.models.chat.metrics import ChatMeter
 from services.models.chat.spans import describe_answer, end_chat_span, start_chat_span
 from services.models.chat.system_prompt import Prompted
@@ -34,6 +35,7 @@ class RunningChat:
         opening: AbstractAsyncContextManager[Turn],
         call: Call,
         account: Account,
+        limits: LimitedChat,
         capture: Capture,
         *,
         by_stranger: bool,
@@ -45,6 +47,7 @@ class RunningChat:
         self._opening = opening
         self._call = call
         self._account = account
+        self._limits = limits
         self._capture = capture
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
@@ -52,6 +55,11 @@ class RunningChat:
     async def __aenter__(self) -> RunningChat:
         self._turn = await self._opening.__aenter__()
         self.conversation = self._turn.conversation
+        try:
+            await self._admit()
+        except BaseException as error:
+            await self._opening.__aexit__(type(error), error, error.__traceback__)
+            raise
         self._meter = ChatMeter(self._call, self.conversation)
         self.attempts.span = start_chat_span(self._call, self.conversation.request)
         return self
@@ -69,7 +77,15 @@ class RunningChat:
             self._meter.fail(target, error)
         if self.attempts.span:
             end_chat_span(self.attempts.span, target, error)
+        was_left = error is not None and _was_left(error)
+        await self._limits.settle(self._account, self.attempts.sent, was_left=was_left)
         await self._opening.__aexit__(kind, error, trace)
+
+    async def _admit(self) -> None:
+        """Asks the limits of the caller, unless the session has the answer already."""
+        target = self.attempts.upcoming_target
+        if self.earlier_answer is None and target:
+            await self._limits.admit(self.conversation, target)
 
     @property
     def earlier_answer(self) -> models_pb2.ChatResponse | None:
@@ -127,6 +143,8 @@ class RunningChat:
             describe_answer(self.attempts.span, target, response)
         self._capture.end(self._call, self.conversation.messages, response)
         await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
+        self._limits.note_answer(response.usage, target)
+        await self._limits.settle(self._account, self.attempts.sent)
 
     async def _record_failure(self, error: BaseException) -> None:
         """Records a chat that has failed, unless it has asked no provider."""
@@ -139,7 +157,7 @@ class RunningChat:
             describe_end(error, self._call),
             target=self.attempts.failed_target,
             first_output_seconds=self._first_output_seconds,
-            was_left=not isinstance(error, PlatformError) or is_timeout(error),
+            was_left=_was_left(error),
         )
 
     def _describe_failure(self, error: PlatformError) -> None:
@@ -167,3 +185,8 @@ class RunningChat:
         if self._first_output_seconds is not None:
             response.timing.first_token.CopyFrom(duration(self._first_output_seconds))
             self._call.log_fields["first_token_ms"] = round(self._first_output_seconds * 1000, 3)
+
+
+def _was_left(error: BaseException) -> bool:
+    """Whether a chat ended while its provider may have been working on it."""
+    return not isinstance(error, PlatformError) or is_timeout(error)

@@ -341,6 +341,7 @@ class Limiter:
             # Replicas that were started together need not do it at once.
             await asyncio.sleep(PURGE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
             await self._try(self._store.purge())
+            await self._local.purge()
 
     async def _try(self, command: Coroutine[Any, Any, None]) -> None:
         with contextlib.suppress(StoreUnavailable):

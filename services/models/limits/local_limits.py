@@ -91,6 +91,10 @@ class LocalLimits:
             if change.key in self._taken:
                 self._taken[change.key] += change.spent - change.held
 
+    async def purge(self) -> None:
+        """Deletes what no decision needs any more."""
+        await self._rates.purge()
+
     def _share(self, charge: Charge) -> Charge:
         """The charge to the share of this process."""
         rule = charge.rule

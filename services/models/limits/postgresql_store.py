@@ -59,6 +59,8 @@ class PostgreSQLStore:
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._free: list[AsyncConnection] = []
+        self._connecting = 0
+        """The connections that are being opened."""
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._upkeep = asyncio.Semaphore(1)
         """A place of its own for what must not wait behind a crowd of calls, nor hold them up."""
@@ -125,18 +127,32 @@ class PostgreSQLStore:
 
         seconds, places = seconds or time_limits.COMMAND_SECONDS, places or self._places
         try:
-            await _take_place(places, seconds)
+            await self._take_place(places, seconds)
             try:
-                connection = self._free.pop() if self._free else await self._open()
-                return await self._run(connection, statement, values, seconds)
+                if self._free:
+                    return await self._run(self._free.pop(), statement, values, seconds)
+                # The server has to plan all statements of a new connection.
+                return await self._run(await self._open(), statement, values, seconds + time_limits.CONNECT_SECONDS)
             finally:
                 places.release()
         except (psycopg.Error, OSError) as error:
             raise StoreUnavailable(_first_line(error)) from error
 
+    async def _take_place(self, places: asyncio.Semaphore, seconds: float) -> None:
+        if not places.locked():
+            await places.acquire()
+            return
+        # Others may be waiting for their connections.
+        async with within(seconds + (time_limits.CONNECT_SECONDS if self._connecting else 0)):
+            await places.acquire()
+
     async def _open(self) -> AsyncConnection:
-        async with within(time_limits.CONNECT_SECONDS):
-            return await self._connect()
+        self._connecting += 1
+        try:
+            async with within(time_limits.CONNECT_SECONDS):
+                return await self._connect()
+        finally:
+            self._connecting -= 1
 
     async def _run(
         self, connection: AsyncConnection, statement: str, values: Sequence[object], seconds: float
@@ -160,14 +176,6 @@ class PostgreSQLStore:
         free, self._free = self._free, []
         for connection in free:
             await connection.close()
-
-
-async def _take_place(places: asyncio.Semaphore, seconds: float) -> None:
-    if places.locked():
-        async with within(seconds):
-            await places.acquire()
-    else:
-        await places.acquire()
 
 
 def _sever(connection: AsyncConnection) -> None:

@@ -96,7 +96,7 @@ async def test_a_stream_that_expires(tmp_path: Path, upstream: ScriptedUpstream)
     upstream.play(event_stream(piece("Hello, you."), ending=Ending.STALL))
     async with model_service(tmp_path, upstream) as service:
         with pytest.raises(grpc.aio.AioRpcError, match="DEADLINE_EXCEEDED"):
-            [_ async for _ in service.stub.ChatStream(chat_request(), timeout=0.5)]
+            [_ async for _ in service.stub.ChatStream(chat_request(), timeout=2)]
         await upstream.requests[0].closed_by_peer()
     has(only(books(tmp_path)), status="DEADLINE_EXCEEDED", estimated=1)
 

@@ -1,0 +1,134 @@
+"""The limits of a chat: asked before its first attempt, and settled by its account at its end."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+
+from proto import models_pb2
+from proto.identity_pb2 import LimitRule
+from services.models.chat.account import Account
+from services.models.limits.decisions import Decision
+from services.models.limits.estimate import Estimator
+from services.models.limits.limiter import Admission, Limiter
+from services.models.limits.metrics import LimitMeter
+from services.models.limits.rules import RATE_WINDOWS, Facts, Rule
+from services.models.providers.base import Conversation, Target
+from services.shared.call_metrics import team_labels
+from services.shared.errors import InvalidRequest, PreconditionFailed
+from services.shared.logs import Log
+from services.shared.rpc import Call
+
+
+class ChatLimits:
+    """Opens the limits of chats."""
+
+    def __init__(self, limiter: Limiter, estimator: Estimator, meter: LimitMeter, log: Log) -> None:
+        self.limiter = limiter
+        self.estimator = estimator
+        self.meter = meter
+        self.log = log
+
+    def open(self, call: Call) -> LimitedChat:
+        """The limits of a chat, which is not admitted yet."""
+        return LimitedChat(self, call)
+
+
+class LimitedChat:
+    """The limits of one chat. Without a rule for its caller nothing is estimated, and no store is asked."""
+
+    def __init__(self, limits: ChatLimits, call: Call) -> None:
+        self._limits = limits
+        self._call = call
+        self._admission: Admission | None = None
+        self._began = 0.0
+
+    async def admit(self, conversation: Conversation, target: Target) -> None:
+        """Admits the chat, with its first target. Raises as `Limiter.admit` does."""
+        identity = self._call.identity
+        if identity is None or not identity.limits:
+            return
+        request = conversation.request
+        served = target.registered_model or target.model
+        facts = Facts(
+            identity.team_id,
+            identity.project_id,
+            identity.key_id,
+            identity.user_id,
+            request.end_user_id,
+            (request.model, served, f"{target.provider}/{served}"),
+        )
+        estimate = self._limits.estimator.estimate(conversation, target, identity.project_id)
+        rules = rules_of(identity.limits)
+        self._began = time.perf_counter()
+        self._admission = await self._limits.limiter.admit(facts, rules, estimate, self._call.call_id, self._note)
+
+    async def settle(self, account: Account, sent: int, *, was_left: bool = False) -> None:
+        """Settles the chat by its account; `sent` attempts have begun. Only the first call counts.
+
+        A chat that was left before its provider has said anything costs what was estimated: it may have worked on it.
+        """
+        admission, self._admission = self._admission, None
+        if admission is None:
+            return
+        if not sent:
+            await admission.cancel()
+        elif was_left and not account.has_usage:
+            await admission.settle()
+        else:
+            usage = account.usage
+            cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
+            await admission.settle(usage.prompt_tokens + usage.completion_tokens, cost)
+
+    def note_answer(self, usage: models_pb2.TokenUsage, target: Target) -> None:
+        """Records the length of a whole answer, for the estimates of others."""
+        if self._admission:
+            self._limits.estimator.lengths.add(self._call.project_id, target.model, usage.completion_tokens)
+
+    def _note(self, decision: Decision) -> None:
+        self._call.trailers = decision.trailers()
+        identity = self._call.identity
+        team, _ = team_labels(identity.team_id if identity else "", self._call.project_id)
+        self._limits.meter.note(decision, time.perf_counter() - self._began, team)
+        if over := decision.warnings:
+            self._call.log_fields["over_limits"] = [standing.rule.id for standing in over]
+        for crossing in decision.crossings:
+            self._limits.log.warning(
+                "budget crossed a soft percent",
+                limit=crossing.rule.id,
+                scope=crossing.scope,
+                percent=crossing.percent,
+                used=crossing.used,
+                amount=crossing.rule.amount,
+                window_end=crossing.window_end,
+            )
+
+
+def rules_of(limits: Sequence[LimitRule]) -> list[Rule]:
+    """The rules of an identity. Raises PreconditionFailed LIMIT_INVALID for one that cannot be kept here."""
+    return [_rule(limit.SerializeToString(deterministic=True)) for limit in limits]
+
+
+@functools.lru_cache(maxsize=4096)
+def _rule(data: bytes) -> Rule:
+    limit = LimitRule.FromString(data)
+    try:
+        return Rule(
+            limit.id,
+            limit.scope_kind,  # type: ignore[arg-type]
+            limit.scope_id,
+            limit.resource,  # type: ignore[arg-type]
+            limit.window,  # type: ignore[arg-type]
+            limit.amount,
+            limit.model_glob or "*",
+            limit.burst if limit.burst and limit.window in RATE_WINDOWS else None,
+            tuple(limit.soft_percents),
+            "warn" if limit.action == "warn" else "refuse",
+        )
+    except InvalidRequest as error:
+        raise PreconditionFailed(
+            f"the limit {limit.id} cannot be kept: {error.message}; the operator must change it",
+            reason="LIMIT_INVALID",
+            metadata={"limit_id": limit.id},
+        ) from None
