@@ -49,8 +49,8 @@ class Project(_message.Message):
     name: str
     """A name for people, by default the id. At most 128 characters."""
     model_globs: _containers.RepeatedScalarFieldContainer[str]
-    """The models that its keys may ask: names with `*` for any characters. At most 64, of at most 256 characters. None
-    means all."""
+    """The models that its keys may ask: names with `*` for any characters. At most 64, of at most 256 characters each
+    and 2,048 bytes together. None means all."""
     capture: str
     """Whether its content is captured: `off`, `errors`, `all`, or `sample:` with a share above 0 and at most 1. Empty:
     as the services are set."""
@@ -139,8 +139,8 @@ class ApiKey(_message.Message):
     model_globs: _containers.RepeatedScalarFieldContainer[str]
     """The models that it may ask, among those of its project, as there. None means all of these."""
     fixed_tags: _containers.ScalarMap[str, str]
-    """Tags that each of its calls has in the ledger, over those of the request. At most 16, of at most 256
-    characters."""
+    """Tags that each of its calls has in the ledger, over those of the request. At most 16, of at most 256 characters
+    each and 2,048 bytes together."""
     capture: str
     """Whether its content is captured, instead of what its project says."""
     cidrs: _containers.RepeatedScalarFieldContainer[str]
@@ -534,7 +534,8 @@ class SetLimitRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     limit: _identity_pb2.LimitRule
-    """The limit. An empty `id` is set by the platform; `scope_id` must be that of something that exists, or `*`."""
+    """The limit. An empty `id` is set by the platform; others have at most 32 letters, digits and `._-`. `scope_id`
+    must be that of something that exists, or `*`; it and `model_glob` have at most 128 bytes."""
     reason: str
     """A reason for the audit log. At most 1024 characters."""
     def __init__(self, limit: _Optional[_Union[_identity_pb2.LimitRule, _Mapping[str, _Any]]] = ..., reason: _Optional[str] = ...) -> None: ...

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CallerIdentity(_message.Message):
-    """An authenticated caller. At most 2 KiB: 16 limits, 64 models."""
+    """An authenticated caller. At most 16 limits and 64 models, in some 10 KiB."""
     __slots__ = ("key_id", "method", "subject", "team_id", "project_id", "user_id", "scopes", "model_globs", "limits", "capture", "tags", "issued_at")
     class Method(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()

@@ -262,8 +262,7 @@ async def kill_and_count(directory: Path, rounds: int, *, seed: int, processes: 
             await trial.end()
         finally:
             trial.close()
-    # A process may be killed between the creation of a file and its lock: such a file is empty, and deleted later.
-    files = sorted(path.name for path in (directory / "data" / "usage").iterdir() if path.stat().st_size)
+    files = sorted(path.name for path in (directory / "data" / "usage").glob("*.log"))
     return judge(trial, provider, *read_ledger(directory, url), files)
 
 

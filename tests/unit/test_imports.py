@@ -39,7 +39,7 @@ ROOMS = {
     "attempts": {"providers"},
     "calls": set(),
     "capture": set(),
-    "ledger": {"limits", "validation"},
+    "ledger": {"access", "limits", "validation"},
     "limits": {"providers"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},

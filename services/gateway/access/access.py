@@ -12,6 +12,7 @@ import grpc
 from services.gateway.access.authentication import Authenticator
 from services.gateway.access.forwarded_audit import ForwardedAudit
 from services.gateway.access.last_used import LastUsed
+from services.gateway.access.metrics import measured
 from services.gateway.access.servicer import SERVICE, AccessServicer
 from services.gateway.access.settings import AccessSettings
 from services.gateway.access.snapshot import SnapshotKeeper
@@ -54,7 +55,10 @@ async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log
         authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness, tokens)
         servicer = AccessServicer(database, keeper, settings.access_max_key_days)
         handler = service_handler(servicer, SERVICE, log, callers=authenticator)
-        yield Access(authenticator, SERVICE.full_name, handler, database, keeper, last_used, ForwardedAudit(database))
+        with measured(keeper):
+            yield Access(
+                authenticator, SERVICE.full_name, handler, database, keeper, last_used, ForwardedAudit(database)
+            )
     finally:
         if tokens:
             await tokens.close()

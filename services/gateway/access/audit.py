@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proto.access_pb2 import AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse, VerifyAuditEventsResponse
 from services.gateway.access.records import to_json
 from services.gateway.access.tables import audit_events
+from services.gateway.access.validation import check_filters
 from services.shared.page_tokens import Number, read_page_size, read_page_token
 from services.shared.paging import cut_page
 
@@ -90,6 +91,7 @@ async def read_events(connection: AsyncConnection, request: ListAuditEventsReque
     """A page of events, newest first."""
     start = read_page_token(request, Number)
     wanted = {name: getattr(request, name) for name in ("object_kind", "object_id", "actor_id")}
+    check_filters(wanted)
     conditions = [audit_events.c[name] == value for name, value in wanted.items() if value]
     if start is not None:
         conditions.append(audit_events.c.seq < -start)

@@ -67,7 +67,6 @@ class Authenticator(Callers):
             check_scope(caller.identity, scope)
             return caller
         entry = self._find(credential)
-        check_scope(entry.identity, scope)
         if not entry.accepts(address_of(peer)):
             raise PermissionDenied(
                 "the key is not accepted from your network; ask for one that is",
@@ -75,6 +74,7 @@ class Authenticator(Callers):
                 metadata={"key_id": entry.key.id},
                 logged={"key_id": entry.key.id},
             )
+        check_scope(entry.identity, scope)
         self._last_used.note(entry.key.id)
         return entry
 

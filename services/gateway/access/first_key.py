@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 
 from proto.access_pb2 import (
     ApiKey,
@@ -51,7 +52,7 @@ async def add_admin_key(
 ) -> CreateKeyResponse:
     """The same in an open database."""
     changes = Changes(database, _no_refresh)
-    by = Actor("cli", getpass.getuser(), reason="admin key")
+    by = Actor("cli", _operator(), reason="admin key")
     if not project_id:
         project_id = DEFAULT
         await _make_default(database, Directory(changes), by)
@@ -67,6 +68,14 @@ async def _make_default(database: Database, directory: Directory, by: Actor) -> 
         await directory.create_team(CreateTeamRequest(team=Team(id=DEFAULT)), by)
     if project is None:
         await directory.create_project(CreateProjectRequest(project=Project(id=DEFAULT, team_id=DEFAULT)), by)
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user may have no name.
+        return f"uid {os.getuid()}"
 
 
 async def _no_refresh() -> None:

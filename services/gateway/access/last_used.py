@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import NoReturn
 
@@ -41,13 +40,15 @@ class LastUsed:
 
     async def store(self) -> None:
         """Stores what was noted; keeps it if the database is away."""
-        used = self._used
-        if not used:
+        if not self._used:
             return
-        with contextlib.suppress(PlatformError):
+        # What is noted meanwhile is stored the next time.
+        used, self._used = self._used, {}
+        try:
             async with self._database.write() as connection:
                 await connection.execute(_LATER, [{"key": key, "used": used[key]} for key in sorted(used)])
-            self._used = {}
+        except PlatformError:
+            self._used = used | self._used
 
     async def close(self) -> None:
         if self._storing:

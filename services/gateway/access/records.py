@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from proto.access_pb2 import ApiKey, Binding, Project, Team, User
 from proto.identity_pb2 import LimitRule
 from services.gateway.access import tables
+from services.gateway.access.validation import check_filters
 from services.shared.errors import InvalidRequest, NotFound
 from services.shared.page_tokens import PagedRequest, Text, read_page_size, read_page_token
 from services.shared.paging import Page, cut_page
@@ -39,6 +40,9 @@ class Records(Generic[Record]):
 
     async def find(self, connection: AsyncConnection, record_id: str) -> Record | None:
         """The record with an id, if there is one."""
+        if "\0" in record_id:
+            # PostgreSQL refuses it.
+            return None
         row = (await connection.execute(select(self._table).where(self._table.c.id == record_id))).first()
         return self._from_row(row) if row else None
 
@@ -76,6 +80,7 @@ class Records(Generic[Record]):
     ) -> Page[Record]:
         """A page of the records whose columns have these values; an empty value is no condition."""
         start = read_page_token(request, Text)
+        check_filters(filters)
         conditions = [self._table.c[name] == value for name, value in filters.items() if value]
         if start is not None:
             conditions.append(self._table.c.id > start)

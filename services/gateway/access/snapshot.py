@@ -17,7 +17,6 @@ from services.gateway.access.globs import narrowed
 from services.gateway.access.limits import RuleIndex
 from services.gateway.access.records import BINDINGS, KEYS, LIMITS, PROJECTS, TEAMS, USERS, Records
 from services.shared.database import Database
-from services.shared.errors import PlatformError
 from services.shared.logs import Log
 
 CHECK_SECONDS = 5.0
@@ -144,7 +143,8 @@ class Snapshot:
         newest = await newest_seq(connection)
         if newest == self.seq:
             return
-        changed = await changed_since(connection, self.seq, _KINDS) if self.seq >= 0 else None
+        # Before the first time all is read, and where a database was replaced by an older one.
+        changed = await changed_since(connection, self.seq, _KINDS) if 0 <= self.seq < newest else None
         if changed == {}:
             # Calls were recorded that change nothing here.
             self.seq = newest
@@ -157,9 +157,11 @@ class Snapshot:
             row.id: Entry(self, key, row.hash, row.previous_hash) async for row, key in KEYS.all(connection, key_ids)
         }
         for held, read in zip(self._held(), fresh, strict=True):
-            held.update(read.found)
-            for gone in read.asked - read.found.keys():
+            for gone in held.keys() - read.found.keys() if read.asked is None else read.asked - read.found.keys():
                 held.pop(gone, None)
+            held.update(read.found)
+        if key_ids is None:
+            self.keys.clear()
         self.keys.update(keys)
         self._rules = RuleIndex(self._limits.values())
         self._subjects = {(user.issuer, user.subject): user.id for user in self._users.values() if user.subject}
@@ -172,9 +174,9 @@ class Snapshot:
 
 
 class _Read(NamedTuple):
-    """The objects of one kind that were asked for, and those that were found."""
+    """The objects of one kind that were asked for, None for all, and those that were found."""
 
-    asked: set[str]
+    asked: set[str] | None
     found: dict[str, Any]
 
 
@@ -183,7 +185,7 @@ async def _read(connection: AsyncConnection, records: Records[Any], changed: dic
     if asked is not None and not asked:
         return _Read(set(), {})
     found = {row.id: record async for row, record in records.all(connection, asked)}
-    return _Read(asked or set(), found)
+    return _Read(asked, found)
 
 
 class SnapshotKeeper:
@@ -234,6 +236,7 @@ class SnapshotKeeper:
             was_current = self._is_current
             try:
                 await self.update()
-            except PlatformError as error:
+            except Exception as error:
+                # The next time may succeed; the snapshot stays as it is.
                 if was_current:
-                    self._log.warning("the access database is away; keys are looked up as they were", error=error)
+                    self._log.warning("the access database cannot be read; keys stay as they were", error=error)

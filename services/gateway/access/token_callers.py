@@ -9,7 +9,7 @@ from proto.access_pb2 import Binding
 from proto.identity_pb2 import CallerIdentity
 from services.gateway.access.globs import narrowed
 from services.gateway.access.snapshot import Snapshot
-from services.gateway.access.validation import DEFAULT_SCOPES, SCOPES
+from services.gateway.access.validation import DEFAULT_SCOPES, MAX_TEXT, SCOPES
 from services.shared.errors import PermissionDenied, Unauthenticated
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def identify(token: Token, snapshot: Snapshot) -> TokenCaller:
     Raises PermissionDenied TOKEN_NOT_BOUND without a project, and Unauthenticated KEY_DISABLED for one that is
     disabled, or whose team or user is.
     """
+    if len(token.subject) > MAX_TEXT:
+        raise Unauthenticated(f"the subject of the token has more than {MAX_TEXT} characters", reason="TOKEN_INVALID")
     bound = [each for each in sorted(snapshot.bindings.values(), key=_id_of) if _fulfils(token, each)]
     project_id = token.project or next((each.project_id for each in bound), "")
     if not project_id:

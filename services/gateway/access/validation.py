@@ -47,11 +47,15 @@ MAX_AMOUNT = 2**60
 MAX_NAME = 128
 MAX_TEXT = 256
 MAX_REASON = 1024
+MAX_FILTER = 1024
+
+# Identities travel with each call, in metadata that grpc bounds.
 MAX_GLOBS = 64
-MAX_GLOB_CHARACTERS = 2048
-MAX_LIMIT_GLOB = 128
+MAX_GLOB_BYTES = 2048
+MAX_LIMIT_BYTES = 128
 MAX_TAGS = 16
-MAX_TAG_CHARACTERS = 2048
+MAX_TAG_BYTES = 2048
+
 MAX_CIDRS = 16
 MAX_SOFT_PERCENTS = 8
 
@@ -88,8 +92,11 @@ def check_key(key: ApiKey) -> None:
 def check_limit(limit: LimitRule) -> None:
     check_rule_id("limit.id", limit.id)
     _check_word("limit.scope_kind", limit.scope_kind, SCOPE_KINDS)
-    _check_text("limit.scope_id", limit.scope_id, MAX_TEXT, required=limit.scope_kind != "org")
-    _check_text("limit.model_glob", limit.model_glob, MAX_LIMIT_GLOB)
+    _check_text("limit.scope_id", limit.scope_id, MAX_LIMIT_BYTES, required=limit.scope_kind != "org")
+    _check_text("limit.model_glob", limit.model_glob, MAX_LIMIT_BYTES)
+    for field in ("scope_id", "model_glob"):
+        if _bytes(getattr(limit, field)) > MAX_LIMIT_BYTES:
+            raise InvalidRequest.field(f"limit.{field}", f"must have at most {MAX_LIMIT_BYTES} bytes")
     _check_word("limit.resource", limit.resource, tuple(WINDOWS))
     _check_word("limit.window", limit.window, WINDOWS[limit.resource])
     _check_word("limit.action", limit.action, ACTIONS)
@@ -125,6 +132,11 @@ def check_rule_id(field: str, value: str) -> None:
 
 def check_reason(reason: str) -> None:
     _check_text("reason", reason, MAX_REASON)
+
+
+def check_filters(filters: Mapping[str, str]) -> None:
+    for field, value in filters.items():
+        _check_text(field, value, MAX_FILTER)
 
 
 def check_scopes(field: str, scopes: Sequence[str]) -> None:
@@ -169,8 +181,8 @@ def _check_word(field: str, value: str, words: Sequence[str]) -> None:
 
 
 def _check_globs(field: str, globs: Sequence[str]) -> None:
-    if len(globs) > MAX_GLOBS or sum(map(len, globs)) > MAX_GLOB_CHARACTERS:
-        raise InvalidRequest.field(field, f"must be at most {MAX_GLOBS}, of {MAX_GLOB_CHARACTERS} characters together")
+    if len(globs) > MAX_GLOBS or _bytes(*globs) > MAX_GLOB_BYTES:
+        raise InvalidRequest.field(field, f"must be at most {MAX_GLOBS}, of {MAX_GLOB_BYTES} bytes together")
     for place, glob in enumerate(globs):
         _check_text(f"{field}[{place}]", glob, MAX_TEXT, required=True)
         if any(map(str.isspace, glob)):
@@ -183,8 +195,8 @@ def _check_capture(field: str, capture: str) -> None:
 
 
 def _check_tags(field: str, tags: Mapping[str, str]) -> None:
-    if len(tags) > MAX_TAGS or sum(len(key) + len(value) for key, value in tags.items()) > MAX_TAG_CHARACTERS:
-        raise InvalidRequest.field(field, f"must be at most {MAX_TAGS}, of {MAX_TAG_CHARACTERS} characters together")
+    if len(tags) > MAX_TAGS or _bytes(*tags, *tags.values()) > MAX_TAG_BYTES:
+        raise InvalidRequest.field(field, f"must be at most {MAX_TAGS}, of {MAX_TAG_BYTES} bytes together")
     for key, value in tags.items():
         _check_text(field, key, MAX_TEXT, required=True)
         _check_text(field, value, MAX_TEXT)
@@ -200,3 +212,7 @@ def _check_cidrs(field: str, cidrs: Sequence[str]) -> None:
             raise InvalidRequest.field(
                 f"{field}[{place}]", "must be a network such as 10.1.0.0/16 or 2001:db8::/32, without bits of a host"
             ) from None
+
+
+def _bytes(*texts: str) -> int:
+    return sum(len(text.encode()) for text in texts)

@@ -114,11 +114,9 @@ class Outbox:
 
     def _open(self) -> Segment:
         self._number += 1
-        segment = Segment.create(segment_path(self.directory, self._process, self._number))
-        self._current = segment
-        if self._running:
-            segment.append(b"".join(self._running.values()))
-        return segment
+        path = segment_path(self.directory, self._process, self._number)
+        self._current = Segment.create(path, b"".join(self._running.values()))
+        return self._current
 
     def _close_current(self) -> None:
         if self._current:
@@ -126,6 +124,15 @@ class Outbox:
             self._closed_bytes += self._current.size
             self._current = None
         self._records = 0
+
+    def _carry_over(self) -> None:
+        """Begins the next segment, if calls run: the one before, which has them too, may soon be deleted."""
+        if not self._running:
+            return
+        try:
+            self._open()
+        except OSError as error:
+            self._report(error)
 
     async def _sync(self, segment: Segment) -> None:
         """Waits until all that the segment has now is on the disk; calls that wait together are one wait of the
@@ -177,6 +184,7 @@ class Outbox:
         `drop`."""
         if not self._closed and self._records:
             self._close_current()
+            self._carry_over()
         return self._closed[0] if self._closed else None
 
     def drop(self, segment: Segment) -> None:

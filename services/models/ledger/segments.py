@@ -55,15 +55,18 @@ class Segment:
         self._descriptor = descriptor
 
     @classmethod
-    def create(cls, path: Path) -> Segment:
-        """A new, empty file. Raises OSError."""
-        # Other processes look at its final name only, which it gets when it is locked.
+    def create(cls, path: Path, frames: bytes = b"") -> Segment:
+        """A new file with these frames. Raises OSError."""
+        # Other processes look at its final name only, which it gets when it is locked and has its first frames.
         unlocked = path.with_suffix(UNLOCKED_SUFFIX)
         descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, PRIVATE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            segment = cls(path, descriptor)
+            if frames:
+                segment.append(frames)
             unlocked.rename(path)
-            return cls(path, descriptor)
+            return segment
         except BaseException:
             os.close(descriptor)
             raise
@@ -161,7 +164,7 @@ def left_over(directory: Path, own: frozenset[Path]) -> Iterator[tuple[Segment, 
 
 
 def _delete_if_old(path: Path) -> None:
-    """Deletes a file whose process was killed before it had locked it: it is empty."""
+    """Deletes a file whose process was killed before it had begun to use it."""
     with contextlib.suppress(OSError):
         if path.stat().st_mtime < time.time() - UNLOCKED_SECONDS:
             path.unlink()

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from proto import usage_pb2
 from proto.identity_pb2 import CallerIdentity, LimitRule
+from services.models.access.trust import ADMIN, TrustPolicy
 from services.models.ledger.exports import export_lines
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.reports import Reports, UsageQuery
@@ -18,13 +19,11 @@ from services.models.ledger.rollups import Sums
 from services.models.ledger.spending import Scope, Spending
 from services.models.ledger.usage_requests import check_cancel, read_format, read_query
 from services.models.ledger.windows import current_window
-from services.shared.errors import Cancelled, NotFound
+from services.shared.errors import Cancelled, NotFound, PermissionDenied
 from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
 from services.shared.paging import cut_page
 from services.shared.rpc import Call
 from services.shared.running_calls import PROCESS_CALLS, RunningCalls
-
-ADMIN = "admin"
 
 SUM_NAMES = (
     *("calls", "failed_calls", "prompt_tokens", "completion_tokens", "cached_prompt_tokens", "reasoning_tokens"),
@@ -42,9 +41,14 @@ class UsageServicer:
     """The calls of UsageService."""
 
     def __init__(
-        self, ledger: Ledger, running: RunningCalls = PROCESS_CALLS, now: Callable[[], datetime] = now_utc
+        self,
+        ledger: Ledger,
+        trust: TrustPolicy,
+        running: RunningCalls = PROCESS_CALLS,
+        now: Callable[[], datetime] = now_utc,
     ) -> None:
         self._ledger = ledger
+        self._trust = trust
         self._reports = Reports(ledger.store)
         self._spending = Spending(ledger)
         self._running = running
@@ -53,6 +57,7 @@ class UsageServicer:
     # ------------------------------------------------------------------------------------------------- sums
 
     async def GetMyUsage(self, request: usage_pb2.GetMyUsageRequest, call: Call) -> usage_pb2.GetMyUsageResponse:
+        self._refuse_strangers(call)
         await self._ledger.try_flush()
         identity, now = call.identity or CallerIdentity(), self._now()
         today, filters = now.date(), {"key_id": identity.key_id} if call.identity else {}
@@ -97,6 +102,7 @@ class UsageServicer:
 
     def _read_query(self, request: usage_pb2.ListUsageRequest | usage_pb2.ExportUsageRequest, call: Call) -> UsageQuery:
         """The question of a request, about nothing that its caller may not see."""
+        self._refuse_strangers(call)
         query = read_query(request, self._ledger.store.tag_keys, self._now().date())
         if _sees_all(call):
             return query
@@ -129,12 +135,14 @@ class UsageServicer:
     # ------------------------------------------------------------------------------------------------ calls
 
     async def ListCalls(self, request: usage_pb2.ListCallsRequest, call: Call) -> usage_pb2.ListCallsResponse:
+        self._refuse_strangers(call)
         after = read_page_token(request, NaturalNumber) or 0
         entries = ((number, _describe(each)) for number, each in self._running.after(after) if _may_see(call, each))
         page = cut_page(entries, request)
         return usage_pb2.ListCallsResponse(calls=page.entries, next_page_token=page.next_page_token)
 
     async def CancelCall(self, request: usage_pb2.CancelCallRequest, call: Call) -> usage_pb2.CancelCallResponse:
+        self._refuse_strangers(call)
         check_cancel(request)
         running = self._running.find(request.call_id)
         if running is None or not _may_see(call, running):
@@ -144,6 +152,12 @@ class UsageServicer:
         text = "the call was ended by its project or an administrator; what was used until then is in the ledger"
         running.interrupt(Cancelled(text, reason="CALL_CANCELLED", logged={"cancelled_by": who}))
         return usage_pb2.CancelCallResponse()
+
+    def _refuse_strangers(self, call: Call) -> None:
+        """Raises PermissionDenied USAGE_NOT_SHOWN for a stranger without a key, who has no usage of its own."""
+        if call.identity is None and self._trust.is_stranger(call):
+            text = "usage and calls are shown to callers with a key, and to the operator"
+            raise PermissionDenied(text, reason="USAGE_NOT_SHOWN")
 
 
 def _sees_all(call: Call) -> bool:

@@ -6,12 +6,16 @@ import time
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from proto import access_pb2 as pb
+from proto.identity_pb2 import LimitRule
 from services.gateway.access import snapshot
 from services.gateway.access.key_text import make_id, make_key
 from services.gateway.access.snapshot import SnapshotKeeper
+from services.shared import metric_names as names
 from services.shared.errors import PlatformError
+from services.shared.metrics import REGISTRY
 from tests.services.access.gateways import AccessGateway, access_gateway, front, refused_within
 from tests.support.errors import failure_of
 from tests.support.postgresql import PostgreSQLServer
@@ -94,6 +98,26 @@ async def test_snapshot_takes_in_what_has_changed_and_nothing_else(
     assert await gateway.accepts(secret)
 
 
+async def test_all_is_read_again_where_much_has_changed_or_the_database_is_an_older_one(
+    gateway: AccessGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = LimitRule(id="mine", scope_kind="org", resource="tokens", window="min", amount=1)
+    await gateway.call(pb.SetLimitRequest(limit=rule))
+    key, _ = await gateway.new_key()
+    snapshot_ = gateway.access.keeper.snapshot
+    assert [each.id for each in snapshot_.keys[key.id].identity.limits] == ["mine"]
+    monkeypatch.setattr(snapshot, "MAX_CHANGED", 0)
+    await gateway.call(pb.DeleteLimitRequest(limit_id="mine"))
+    assert not snapshot_.keys[key.id].identity.limits
+    monkeypatch.undo()
+    # An older database has fewer events, and not all of the keys.
+    snapshot_.seq += 100
+    snapshot_.keys["forgotten"] = snapshot_.keys[key.id]
+    await gateway.access.keeper.update()
+    assert "forgotten" not in snapshot_.keys
+    assert key.id in snapshot_.keys
+
+
 async def test_failed_update_leaves_the_snapshot_as_it_was(
     gateway: AccessGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,3 +134,14 @@ async def test_failed_update_leaves_the_snapshot_as_it_was(
     monkeypatch.undo()
     await keeper.update()
     assert keeper.is_current
+
+
+async def test_age_of_the_keys_and_those_that_expire_soon_are_measured(gateway: AccessGateway) -> None:
+    soon = Timestamp(seconds=int(time.time()) + 10 * 24 * 3600)
+    expiring, _ = await gateway.new_key(expires_at=soon)
+    lasting, _ = await gateway.new_key()
+    assert REGISTRY.get_sample_value(names.KEY_EXPIRES, {"key_id": expiring.id}) == soon.seconds
+    assert REGISTRY.get_sample_value(names.KEY_EXPIRES, {"key_id": lasting.id}) is None
+    age = REGISTRY.get_sample_value(names.ACCESS_SNAPSHOT_AGE)
+    assert age is not None
+    assert 0 <= age < snapshot.CHECK_SECONDS + 60

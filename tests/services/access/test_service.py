@@ -108,6 +108,8 @@ async def test_wrong_field_is_named(gateway: AccessGateway) -> None:
         (limit(window="day", burst=5), "limit.burst"),
         (limit(soft_percents=[0]), "limit.soft_percents"),
         (limit(action="shout"), "limit.action"),
+        (limit(scope_kind="end_user", scope_id="é" * 65), "limit.scope_id"),
+        (key(key=pb.ApiKey(**of_default, model_globs=["é" * 250] * 5)), "key.model_globs"),
         (pb.SetBindingRequest(binding=pb.Binding(issuer="i", claim="c", project_id="default")), "binding.value"),
         (pb.UpdateTeamRequest(team=pb.Team(id="default")), "update_mask"),
         (pb.UpdateTeamRequest(team=pb.Team(id="default"), update_mask=mask("id")), "update_mask"),
@@ -133,6 +135,18 @@ async def test_what_does_not_exist_or_exists_is_named(gateway: AccessGateway) ->
     ):
         with row(reason):
             assert (await failure_of(gateway.call(request))).reason == reason
+
+
+async def test_text_that_no_database_takes_is_no_id(database_url: str) -> None:
+    async with front(database_url) as fronted:
+        for request, code in (
+            (pb.GetKeyRequest(key_id="a\0b"), grpc.StatusCode.NOT_FOUND),
+            (pb.CreateProjectRequest(project=pb.Project(id="x", team_id="a\0b")), INVALID),
+            (pb.ListKeysRequest(project_id="a\0b"), INVALID),
+            (pb.ListAuditEventsRequest(actor_id="a\0b"), INVALID),
+        ):
+            with row(type(request).__name__):
+                assert (await failure_of(fronted.gateway.call(request))).code is code
 
 
 async def test_key_has_an_end_and_its_project_bounds_its_models(gateway: AccessGateway) -> None:

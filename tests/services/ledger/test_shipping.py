@@ -175,6 +175,19 @@ async def test_files_of_a_lost_process_are_shipped_first_and_by_one(tmp_path: Pa
         assert files(tmp_path) == []
 
 
+async def test_a_call_that_runs_while_others_are_shipped_is_not_lost(tmp_path: Path, sqlite_file: Path) -> None:
+    url = f"sqlite:///{sqlite_file}"
+    async with opened(tmp_path, url) as lost:
+        lost.outbox.begin(record("running"))
+        await lost.outbox.end(record("ended"))
+        await lost.flush()
+        abandon(lost)
+        async with opened(tmp_path, url) as ledger:
+            ledger.outbox.adopt()
+            await ledger.flush()
+            assert await events(ledger) == [("ended", "OK"), ("running", UNKNOWN)]
+
+
 async def test_a_torn_end_is_skipped_and_counted(tmp_path: Path, database_url: str) -> None:
     told = Told()
     async with opened(tmp_path, database_url) as lost:

@@ -21,7 +21,7 @@ from services.shared.identity import Callers, IdentitySigner
 from services.shared.metadata import IDENTITY_KEY
 from tests.rows import for_each
 from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
-from tests.services.model_service import ModelService, chat_request, completion, model_service, piece
+from tests.services.model_service import STRANGER, ModelService, chat_request, completion, model_service, piece
 from tests.support.errors import failure_of, stream_failure
 
 SIGNER = IdentitySigner([b"k" * 32])
@@ -165,6 +165,23 @@ async def test_lists_need_their_scope(service: ModelService) -> None:
         service.usage.ListUsage(usage_pb2.ListUsageRequest(), metadata=caller("red", "key-red", "generate"))
     )
     assert (failure.code, failure.metadata["scope"]) == (grpc.StatusCode.PERMISSION_DENIED, "usage.read")
+
+
+async def test_strangers_without_a_key_see_nothing_and_end_nothing(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with model_service(tmp_path, upstream) as service:
+        upstream.play(json_answer(completion()))
+        await service.stub.Chat(chat_request())
+        assert len((await service.usage.ListUsage(usage_pb2.ListUsageRequest())).rows) == 1
+        calls = (
+            service.usage.GetMyUsage(usage_pb2.GetMyUsageRequest(), metadata=STRANGER),
+            service.usage.ListUsage(usage_pb2.ListUsageRequest(), metadata=STRANGER),
+            service.usage.ListCalls(usage_pb2.ListCallsRequest(), metadata=STRANGER),
+            service.usage.CancelCall(usage_pb2.CancelCallRequest(call_id="c"), metadata=STRANGER),
+        )
+        reasons = [(await failure_of(call)).reason for call in calls]
+        export = service.usage.ExportUsage(usage_pb2.ExportUsageRequest(), metadata=STRANGER)
+        _, failure = await stream_failure(export)
+        assert [*reasons, failure.reason] == ["USAGE_NOT_SHOWN"] * 5
 
 
 # ---------------------------------------------------------------------------------------------- running calls
