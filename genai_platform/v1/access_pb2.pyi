@@ -135,7 +135,8 @@ class ApiKey(_message.Message):
     """The user that it belongs to, or empty. It never changes."""
     scopes: _containers.RepeatedScalarFieldContainer[str]
     """What it may do: `generate`, `models.read`, `models.write`, `prompts.read`, `prompts.write`, `sessions`,
-    `usage.read` and `admin`. By default `generate`, `models.read`, `prompts.read`, `sessions` and `usage.read`."""
+    `usage.read`, `content.read` and `admin`. By default `generate`, `models.read`, `prompts.read`, `sessions` and
+    `usage.read`."""
     model_globs: _containers.RepeatedScalarFieldContainer[str]
     """The models that it may ask, among those of its project, as there. None means all of these."""
     fixed_tags: _containers.ScalarMap[str, str]

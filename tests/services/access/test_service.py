@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,6 +24,8 @@ from services.shared.identity import ANY_SCOPE, scope_of
 from tests.rows import row
 from tests.services.access.gateways import AccessGateway, Front, front
 from tests.support.errors import Failure, failure_of
+
+ROOT = Path(__file__).resolve().parents[3]
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
@@ -46,6 +49,9 @@ def mask(*paths: str) -> FieldMask:
 def test_scopes_of_keys_are_those_of_the_methods() -> None:
     needed = {scope_of(each) for service in (MODEL_SERVICE, SESSION_SERVICE, SERVICE) for each in service.methods}
     assert needed - {ANY_SCOPE} <= set(SCOPES)
+    for document in ("proto/access.proto", "README.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        assert [scope for scope in SCOPES if f"`{scope}`" not in text] == []
 
 
 async def test_records_are_created_listed_in_pages_and_changed(gateway: AccessGateway) -> None:
