@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
-from services.models.limits.breaker import StoreBreaker
+from services.models.limits.breaker import LOG_SECONDS, StoreBreaker
 from services.models.limits.charges import Charge, Estimate, charges_of
 from services.models.limits.decisions import (
     NO_DECISION,
@@ -139,6 +139,7 @@ class Limiter:
         """Held while the store is given what it has missed, and while a budget is loaded: calls that the ledger knows
         already must not be added to it."""
         self._loads: dict[str, asyncio.Task[bool]] = {}
+        self._warned_of_ledger = -LOG_SECONDS
         self._endings: set[asyncio.Task[Any]] = set()
         self._upkeep: list[asyncio.Task[None]] = []
 
@@ -295,10 +296,17 @@ class Limiter:
                 async with asyncio.timeout(LOAD_SECONDS):
                     spent = await self._spent.spent(SpentQuery.of(charge, project))
             except (PlatformError, TimeoutError) as error:
-                self._log.warning("what a budget has spent is not known", limit=charge.rule.id, error=error)
+                self._warn_of_ledger(charge, error)
                 return False
             await self._breaker.ask(self._store.load(charge.key, spent, charge.span.end))
             return True
+
+    def _warn_of_ledger(self, charge: Charge, error: Exception) -> None:
+        """Logs that a budget cannot be loaded, at once, and then once in a while."""
+        now = time.monotonic()
+        if now - self._warned_of_ledger >= LOG_SECONDS:
+            self._warned_of_ledger = now
+            self._log.warning("what a budget has spent is not known", limit=charge.rule.id, error=error)
 
     # -------------------------------------------------------------------------------------------------- the end
 
