@@ -35,6 +35,7 @@ LIBRARY = {"process_resident_memory_bytes"}
 
 SELECTOR = re.compile(r"\b([a-z_]+)\{([^{}]*)\}")
 METRIC = re.compile(r"\b(?:genai|gen_ai_client|rpc_server|process)_[a-z_]+\b")
+GROUPING = re.compile(r"\b(?:by|without) \(([^()]*)\)")
 PART = re.compile(r"_(bucket|sum|count)$")
 OF_PROMETHEUS = {"job", "instance", "le"}
 
@@ -81,6 +82,17 @@ def test_selectors_use_labels_that_the_metrics_have() -> None:
                     assert used <= known | OF_PROMETHEUS
                     checked += 1
     assert checked >= 10
+
+
+def test_sums_are_by_labels_that_the_metrics_have() -> None:
+    labels = {family._name: {*family._labels} for family in families()}
+    for place, expression in all_expressions():
+        with row(place):
+            found = {PART.sub("", name) for name in METRIC.findall(expression)}
+            if found <= labels.keys():
+                known = set().union(*(labels[name] for name in found))
+                grouped = {label for group in GROUPING.findall(expression) for label in re.findall(r"\w+", group)}
+                assert grouped <= known | OF_PROMETHEUS
 
 
 def test_every_alert_has_a_case() -> None:
