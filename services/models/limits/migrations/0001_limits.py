@@ -190,8 +190,10 @@ BEGIN
         RETURN;
     END IF;
     FOR i IN 1..cardinality(rates) LOOP
-        UPDATE limit_rate r SET used_until = greatest(now_us, greatest(now_us, r.used_until) + moves[i])
-            WHERE r.key = rates[i];
+        -- A rate that was used up to now only may have been purged meanwhile.
+        INSERT INTO limit_rate AS r (key, used_until) VALUES (rates[i], greatest(now_us, now_us + moves[i]))
+            ON CONFLICT (key) DO UPDATE
+            SET used_until = greatest(now_us, greatest(now_us, r.used_until) + moves[i]);
     END LOOP;
     FOR i IN 1..cardinality(counters) LOOP
         UPDATE limit_counter c SET
