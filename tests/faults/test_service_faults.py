@@ -244,6 +244,8 @@ async def test_s7_a_loop_that_is_held_misses_its_health_check_and_says_where(
 
 
 HOUR = 3600
+ROOM_OF_OTHERS = 8 * 1024 * 1024
+"""Bytes beyond the databases and the outbox of a service that has hardly been used."""
 SHIFTED_CLOCK = """
 import pathlib, time
 offset, now, now_ns = pathlib.Path({path!r}), time.time, time.time_ns
@@ -303,6 +305,9 @@ async def test_s13_a_full_log_volume_stops_nothing_and_is_told_once_there_is_roo
             # Half of a line has room.
             log_file = tmp_path / "models.log"
             await until(lambda: '"rpc"' in process.log())
+            # The limit is for every file of the process, and the others are to have room.
+            with log_file.open("ab") as log:
+                log.write(b"#\n" * (ROOM_OF_OTHERS // 2))
             full = log_file.stat().st_size + 100
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (full, hard))
             outcomes = [await ask(stub) for _ in range(20)]
