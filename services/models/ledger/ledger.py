@@ -55,10 +55,13 @@ class Ledger:
         self._tasks = [asyncio.create_task(self._keep_shipping()), asyncio.create_task(self._keep_purging())]
 
     async def flush(self) -> None:
-        """Ships all that this process has recorded. Raises PlatformErrors of the storage, after which it is kept."""
+        """Ships all that this process has recorded so far. Raises PlatformErrors of the storage, after which it is
+        kept."""
         async with self._shipping:
-            while next_one := self.outbox.next_to_ship():
-                await self._ship(*next_one)
+            await self._ship_closed()
+            # Not what is recorded meanwhile: on a busy service that would go on for ever, a few records at a time.
+            self.outbox.close_segment()
+            await self._ship_closed()
             await self._ship_unwritten()
         if self._is_away:
             self._is_away = False
@@ -109,6 +112,10 @@ class Ledger:
             return
         if found:
             self._log.info("the ledger takes over files of processes that have ended", files=found)
+
+    async def _ship_closed(self) -> None:
+        for segment, process_is_lost in self.outbox.closed():
+            await self._ship(segment, process_is_lost)
 
     async def _ship(self, segment: Segment, process_is_lost: bool) -> None:
         contents = await asyncio.to_thread(segment.read, process_is_lost=process_is_lost)

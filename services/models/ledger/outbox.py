@@ -179,13 +179,16 @@ class Outbox:
             self._closed_bytes += segment.size
         return len(found)
 
-    def next_to_ship(self) -> tuple[Segment, bool] | None:
-        """The oldest segment, and whether it is the last of a lost process; None if nothing waits. It stays until
-        `drop`."""
-        if not self._closed and self._records:
+    def closed(self) -> list[tuple[Segment, bool]]:
+        """The segments that are complete, oldest first, and whether each is the last of a lost process. Each stays
+        until `drop`."""
+        return list(self._closed)
+
+    def close_segment(self) -> None:
+        """Closes the segment that is being written, if it has records to ship."""
+        if self._records:
             self._close_current()
             self._carry_over()
-        return self._closed[0] if self._closed else None
 
     def drop(self, segment: Segment) -> None:
         """Deletes a segment that was shipped."""

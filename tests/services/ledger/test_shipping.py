@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from services.models.ledger.reports import Reports, UsageQuery
 from services.models.ledger.rollups import OTHER, Sums
 from services.models.ledger.segments import Segment, left_over
 from services.models.ledger.spending import Scope, Spending, Spent
-from services.models.ledger.store import UsageStore
+from services.models.ledger.store import Added, UsageStore
 from services.models.limits.rules import Rule
 from services.models.limits.spent_source import SpentQuery
 from services.models.limits.windows import TOTAL, Span
@@ -135,6 +135,26 @@ async def test_records_are_added_once_and_their_files_deleted(tmp_path: Path, da
         assert ledger.duplicates == 2
 
 
+async def test_what_is_recorded_meanwhile_is_shipped_by_the_next(tmp_path: Path, sqlite_file: Path) -> None:
+    async with opened(tmp_path, f"sqlite:///{sqlite_file}") as ledger:
+        add, added = ledger.store.add, 0
+
+        async def add_while_calls_end(records: Sequence[UsageRecord]) -> Added:
+            nonlocal added
+            added += 1
+            await ledger.outbox.end(record(f"meanwhile-{added}"))
+            return await add(records)
+
+        await ledger.outbox.end(record("before"))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(ledger.store, "add", add_while_calls_end)
+            async with asyncio.timeout(20):
+                await ledger.flush()
+        assert await events(ledger) == [("before", "OK")]
+        await ledger.flush()
+        assert await events(ledger) == [("before", "OK"), ("meanwhile-1", "OK")]
+
+
 async def test_two_ledgers_share_directory_and_database(tmp_path: Path, database_url: str) -> None:
     async with opened(tmp_path, database_url) as one, opened(tmp_path, database_url) as other:
         for number in range(20):
@@ -161,7 +181,8 @@ async def test_files_of_a_lost_process_are_shipped_first_and_by_one(tmp_path: Pa
             await one.outbox.end(record("new"))
             taken = [ledger.outbox.adopt() for ledger in (one, other)]
             assert taken == [2, 0]
-            segment = one.outbox.next_to_ship()
+            one.outbox.close_segment()
+            segment = one.outbox.closed()[0]
             assert segment
             assert segment[0].path.name.endswith("-1.log")
             await one.flush()
