@@ -24,6 +24,7 @@ from services.gateway.metadata import forwarded, returned
 from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
+from services.shared.call import Call
 from services.shared.call_ends import abort_call, has_not_begun
 from services.shared.call_metrics import serve_method
 from services.shared.error_details import DETAILS_KEY
@@ -33,7 +34,7 @@ from services.shared.logs import Log
 from services.shared.message_sizes import check_size, max_request_bytes
 from services.shared.metadata import CALLER_KEY, CREDENTIAL_KEYS, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
 from services.shared.replicas import Replica
-from services.shared.rpc import CALL_ERRORS, Call, DirectMethods, asks_provider, fail_call, record_call
+from services.shared.rpc import CALL_ERRORS, DirectMethods, asks_provider, fail_call, record_call
 from services.shared.slow_readers import PROCESS_RESPONSES, StreamWriter, is_slow_reader
 from services.shared.tracing import PROCESS_TRACING, TRACE_KEYS, trace_fields
 

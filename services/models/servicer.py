@@ -13,7 +13,7 @@ from services.models.custom_models.registration_service import RegistrationServi
 from services.models.prompts.memory import PromptMemory
 from services.models.prompts.prompt_registry import PromptRegistry
 from services.models.routing.directory import ModelDirectory
-from services.shared.rpc import Call
+from services.shared.call import Call
 
 
 class ModelServicer:

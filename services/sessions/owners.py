@@ -7,8 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Table
 
 from services.sessions.validation import check_user_id
+from services.shared.call import Call
 from services.shared.errors import NotFound
-from services.shared.rpc import Call
 
 
 class Owner(NamedTuple):

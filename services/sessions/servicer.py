@@ -12,8 +12,8 @@ from services.sessions.memories import MemoryStore
 from services.sessions.owners import read_owner
 from services.sessions.store import SessionStore
 from services.sessions.stored_messages import StoredMessage, serialize_messages
+from services.shared.call import Call
 from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
-from services.shared.rpc import Call
 from services.shared.serialized_messages import SerializedMessage
 from services.shared.time_slices import TimeSlices
 

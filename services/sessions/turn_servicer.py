@@ -11,8 +11,8 @@ from services.sessions.contexts import read_context
 from services.sessions.owners import read_owner
 from services.sessions.servicer import log_context, read_session_id
 from services.sessions.store import PlannedAppend, SessionStore
+from services.shared.call import Call
 from services.shared.errors import PlatformError
-from services.shared.rpc import Call
 from services.shared.serialized_messages import SerializedMessage, field_header
 
 CONTEXT_FIELD = pb.BeginTurnResponse.DESCRIPTOR.fields_by_name["context"].number

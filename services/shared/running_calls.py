@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.shared.rpc import Call
+    from services.shared.call import Call
 
 
 class RunningCalls:

@@ -18,8 +18,8 @@ from proto.models_pb2 import SessionOptions
 from services.models.sessions import turn as turns
 from services.sessions import rows
 from services.sessions.servicer import SessionServicer
+from services.shared.call import Call
 from services.shared.errors import Unavailable
-from services.shared.rpc import Call
 from tests.scripted_upstream import Ending, Script, ScriptedUpstream, event_stream, json_answer, no_answer
 from tests.services.chat_in_session import SESSION, chat, platform, turn
 from tests.services.model_service import chat_request, completion, model_service, piece, streamed_completion

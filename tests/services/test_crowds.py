@@ -23,9 +23,9 @@ from services.models.sessions.client import SessionClient
 from services.models.settings import Settings
 from services.shared import descriptors
 from services.shared.admission import Admission
+from services.shared.call import Call
 from services.shared.errors import LimitExceeded, StartupError, Unavailable
 from services.shared.logs import open_log
-from services.shared.rpc import Call
 from services.shared.storage_errors import translated_commit
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, no_answer
 from tests.services.log_file import LogFile

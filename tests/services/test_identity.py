@@ -12,9 +12,10 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from proto import models_pb2, sessions_pb2, turns_pb2
 from proto.identity_pb2 import CallerIdentity
+from services.shared.call import Call
 from services.shared.identity import Callers, IdentitySigner, scope_of
 from services.shared.metadata import IDENTITY_KEY
-from services.shared.rpc import Call, service_handler
+from services.shared.rpc import service_handler
 from services.shared.server import Server, running
 from tests.services.model_service import LOG
 from tests.support.errors import reason_in

@@ -16,10 +16,11 @@ from grpc._cython import cygrpc
 from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared import call_ends
+from services.shared.call import Call
 from services.shared.intake import COPIES, SMALL_BYTES, Intake
 from services.shared.lanes import CROWD_ACCEPTORS
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
-from services.shared.rpc import Call, service_handler
+from services.shared.rpc import service_handler
 from services.shared.server import Server, running
 from tests.services.model_service import LOG, chat_request
 from tests.support.errors import explain, failure_of, reason_in

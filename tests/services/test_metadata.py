@@ -11,10 +11,11 @@ import pytest
 
 from proto import models_pb2
 from services.models.main import SERVICE
+from services.shared.call import Call
 from services.shared.lanes import MethodHandlers
 from services.shared.metadata import MAX_BLOCK_BYTES, MAX_BYTES, MAX_FIELDS
 from services.shared.received_fields import FLOOD_FIELDS
-from services.shared.rpc import Call, service_handler
+from services.shared.rpc import service_handler
 from services.shared.server import Server, running
 from tests.services.gateway.gateways import MODELS, gateway, serving, unary
 from tests.services.model_service import LOG

@@ -15,9 +15,10 @@ import pytest
 from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE
 from services.shared import errors
+from services.shared.call import Call
 from services.shared.logs import open_log
 from services.shared.metadata import REQUEST_ID_KEY
-from services.shared.rpc import DEFAULT_DEADLINES, STATUS_CODES, Call, DefaultDeadlines, service_handler
+from services.shared.rpc import DEFAULT_DEADLINES, STATUS_CODES, DefaultDeadlines, service_handler
 from services.shared.server import Server, running
 from tests.services.log_file import LogFile
 from tests.services.model_service import LOG, chat_request

@@ -16,7 +16,7 @@ from proto import models_pb2, models_pb2_grpc
 from services.models.calls import shared_answers
 from services.models.calls.shared_answers import SharedAnswers, Sharing
 from services.models.servicer import ModelServicer
-from services.shared.rpc import Call
+from services.shared.call import Call
 from tests.rows import for_each
 from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer, no_answer
 from tests.services.model_service import (

@@ -12,8 +12,9 @@ import pytest
 from proto import models_pb2, models_pb2_grpc
 from services.models.main import SERVICE
 from services.shared.admission import Admission
+from services.shared.call import Call
 from services.shared.errors import LimitExceeded
-from services.shared.rpc import Call, service_handler
+from services.shared.rpc import service_handler
 from services.shared.server import Server, running
 from services.shared.slow_readers import UnreadResponses
 from services.shared.stream_ends import PROCESS_STREAMS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proto.identity_pb2 import CallerIdentity
 from services.gateway.access.audit import Actor
 from services.gateway.access.authentication import address_of
-from services.shared.rpc import Call
+from services.shared.call import Call
 
 _KINDS = {
     CallerIdentity.METHOD_API_KEY: "key",

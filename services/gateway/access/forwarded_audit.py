@@ -12,10 +12,10 @@ from google.protobuf.message import DecodeError
 
 from services.gateway.access.actors import actor_of
 from services.gateway.access.audit import add_event
+from services.shared.call import Call
 from services.shared.database import Database
 from services.shared.errors import PlatformError, Unavailable
 from services.shared.intake import SMALL_BYTES
-from services.shared.rpc import Call
 
 MAX_ID = 256
 

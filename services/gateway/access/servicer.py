@@ -12,8 +12,8 @@ from services.gateway.access.directory import Directory
 from services.gateway.access.keys import Keys
 from services.gateway.access.limits import Limits
 from services.gateway.access.snapshot import SnapshotKeeper
+from services.shared.call import Call
 from services.shared.database import Database
-from services.shared.rpc import Call
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AccessService"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from services.shared.call import Call
 from services.shared.errors import PermissionDenied
 from services.shared.globs import matches_glob
-from services.shared.rpc import Call
 
 MAX_SHOWN = 10
 """Patterns that a refusal names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Generic, NamedTuple, TypeVar
 
-from services.shared.rpc import Call
+from services.shared.call import Call
 
 ADMIN = "admin"
 """The scope of administrators."""

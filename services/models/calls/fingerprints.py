@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Sequence
 
 from proto import models_pb2
+from services.shared.call import Call
 from services.shared.offload import run_in_thread_if_large
-from services.shared.rpc import Call
 
 
 async def fingerprint(

@@ -11,9 +11,9 @@ from typing import Any
 from proto import models_pb2
 from services.models.calls.fingerprints import fingerprint
 from services.models.calls.kept_answers import LEASE_SECONDS, Found, KeptAnswers, Key
+from services.shared.call import Call, new_request_id
 from services.shared.errors import PlatformError
 from services.shared.logs import Log
-from services.shared.rpc import Call, new_request_id
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0

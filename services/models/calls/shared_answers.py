@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeAlias
 
 from proto import models_pb2
 from services.models.calls.fingerprints import fingerprint
+from services.shared.call import Call
 from services.shared.durations import nanoseconds_of
 from services.shared.errors import PlatformError
-from services.shared.rpc import Call
 
 MAX_BYTES = 64 * 1024 * 1024
 """Memory of all answers; those that were used longest ago give way."""

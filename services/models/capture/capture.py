@@ -8,7 +8,7 @@ from proto import models_pb2
 from services.models.capture import transcripts
 from services.models.capture.captured_content import Captured, CapturedContent
 from services.models.capture.policy import CapturePolicy, choose_policy
-from services.shared.rpc import Call
+from services.shared.call import Call
 
 
 class Capture:

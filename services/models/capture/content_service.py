@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from proto import content_pb2
 from services.models.capture.captured_content import CapturedContent, StoredText
+from services.shared.call import Call
 from services.shared.errors import InvalidRequest, NotFound
-from services.shared.rpc import Call
 
 MAX_CALL_ID = 64
 

@@ -13,7 +13,8 @@ from services.models.chat.system_prompt import Prompted
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.records import OK, UsageRecord, hash_end_user
 from services.models.providers.base import Target
-from services.shared.rpc import Call, CallEnd
+from services.shared.call import Call
+from services.shared.rpc import CallEnd
 
 NOBODY = CallerIdentity()
 NO_PROMPT = models_pb2.ResolvedPrompt()

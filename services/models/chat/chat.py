@@ -37,9 +37,9 @@ from services.models.sessions.turn import TurnFactory
 from services.models.transport.base import Transport
 from services.models.validation.request import check_chat_request, check_unprompted_request
 from services.models.validation.work import work_to_check
+from services.shared.call import Call
 from services.shared.errors import InvalidRequest
 from services.shared.offload import run_in_thread_if_large
-from services.shared.rpc import Call
 
 
 class ChatService:

@@ -21,8 +21,9 @@ from services.models.providers.call_record import describe_call, duration, log_t
 from services.models.providers.host_disclosure import disclose_host
 from services.models.providers.timeouts import is_timeout
 from services.models.sessions.turn import Turn
+from services.shared.call import Call
 from services.shared.errors import ATTEMPTS, PlatformError
-from services.shared.rpc import Call, describe_end
+from services.shared.rpc import describe_end
 
 
 class RunningChat:

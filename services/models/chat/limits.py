@@ -15,10 +15,10 @@ from services.models.limits.limiter import Admission, Limiter
 from services.models.limits.metrics import LimitMeter
 from services.models.limits.rules import RATE_WINDOWS, Facts, Rule
 from services.models.providers.base import Conversation, Target
+from services.shared.call import Call
 from services.shared.call_metrics import team_labels
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.logs import Log
-from services.shared.rpc import Call
 
 
 class ChatLimits:

@@ -13,10 +13,10 @@ from proto.identity_pb2 import CallerIdentity
 from services.models.providers.base import Conversation, Target
 from services.models.providers.model_labels import Labels, answering_label, model_labels
 from services.shared import metric_names as names
+from services.shared.call import Call
 from services.shared.call_metrics import MAX_SERIES, NOBODY, team_labels
 from services.shared.errors import PlatformError
 from services.shared.metrics import BATCH_SIZE, Batch, Count, Counters, Histogram, Histograms, Values, count_batches
-from services.shared.rpc import Call
 
 OPERATION = "chat"
 CANCELLED = "CANCELLED"

@@ -8,7 +8,7 @@ from typing import Any
 from proto import models_pb2
 from services.models.chat.metrics import OPERATION, error_type_of
 from services.models.providers.base import Target
-from services.shared.rpc import Call
+from services.shared.call import Call
 from services.shared.tracing import Span
 
 CONFIG_ATTRIBUTES = {

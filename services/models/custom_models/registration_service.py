@@ -10,7 +10,7 @@ from services.models.custom_models.model_registry import REPLACED, ModelRegistry
 from services.models.transport.base_urls import redact_url
 from services.models.validation.fields import shorten
 from services.models.validation.limits import MAX_ALIASES, MAX_ENDPOINTS
-from services.shared.rpc import Call
+from services.shared.call import Call
 
 
 class RegistrationService:

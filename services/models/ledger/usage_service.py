@@ -19,10 +19,10 @@ from services.models.ledger.rollups import Sums
 from services.models.ledger.spending import Scope, Spending
 from services.models.ledger.usage_requests import check_cancel, read_format, read_query
 from services.models.ledger.windows import current_window
+from services.shared.call import Call
 from services.shared.errors import Cancelled, NotFound, PermissionDenied
 from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
 from services.shared.paging import cut_page
-from services.shared.rpc import Call
 from services.shared.running_calls import PROCESS_CALLS, RunningCalls
 
 SUM_NAMES = (

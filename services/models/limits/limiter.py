@@ -45,9 +45,9 @@ from services.models.limits.store import (
     StoreUnavailable,
 )
 from services.models.limits.windows import Calendar
+from services.shared.call import new_request_id
 from services.shared.errors import PlatformError
 from services.shared.logs import Log
-from services.shared.rpc import new_request_id
 
 SETTLE_SECONDS = 2.0
 """Time for which the end of a call waits until it is settled; it is settled later then."""

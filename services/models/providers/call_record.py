@@ -13,7 +13,7 @@ from proto import models_pb2
 from services.models.providers.base import Target
 from services.models.providers.usage import usage_fields
 from services.models.transport.failures import UPSTREAM_HOST
-from services.shared.rpc import Call
+from services.shared.call import Call
 
 
 class Response(Protocol):

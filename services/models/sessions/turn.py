@@ -22,10 +22,10 @@ from services.models.sessions.history import (
     with_history,
 )
 from services.models.sessions.lease import Lease
+from services.shared.call import Call, new_request_id
 from services.shared.errors import LimitExceeded, PlatformError, Unavailable
 from services.shared.identity import check_scope
 from services.shared.offload import run_in_thread_if_large
-from services.shared.rpc import Call, new_request_id
 from services.shared.serialized_messages import SerializedMessage
 from services.shared.time_slices import TimeSlices
 

@@ -14,8 +14,9 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from proto import models_pb2, sessions_pb2
+from services.shared.call import Call
 from services.shared.logs import open_log
-from services.shared.rpc import Call, service_handler
+from services.shared.rpc import service_handler
 from services.shared.server import Server, running
 
 MODEL_SERVICE = models_pb2.DESCRIPTOR.services_by_name["ModelService"]

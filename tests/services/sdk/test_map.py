@@ -26,7 +26,7 @@ from genai_platform import (
 )
 from genai_platform.batches import Batch
 from services.shared import errors
-from services.shared.rpc import Call
+from services.shared.call import Call
 from tests.services.sdk.backend import Backend, happens
 
 PROMPTS = [f"Question {number}" for number in range(500)]

@@ -26,7 +26,7 @@ from genai_platform import (
 )
 from genai_platform.retries import Attempts, RetryBudget
 from services.shared import errors
-from services.shared.rpc import Call
+from services.shared.call import Call
 from tests.services.sdk.backend import Backend, happens, serving, whole_stream
 from tests.services.sdk.test_calls import UNARY, call, snake_case
 

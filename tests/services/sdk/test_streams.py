@@ -19,7 +19,7 @@ from genai_platform import AsyncGenAIPlatform, ChatChunk, ChatRequest, ChatRespo
 from genai_platform.async_models import AsyncModels
 from genai_platform.models import Models
 from services.shared import errors
-from services.shared.rpc import Call
+from services.shared.call import Call
 from tests.services.sdk.backend import WAIT_SECONDS, Backend, happens, last_chunk, serving
 
 REQUEST = ChatRequest(model="m")
