@@ -76,9 +76,10 @@ class User(_message.Message):
     team_id: str
     """Its team, or empty. It never changes."""
     issuer: str
-    """The issuer of its tokens, or empty. At most 256 characters."""
+    """The issuer of its tokens, `mtls` for its client certificates, or empty. At most 256 characters."""
     subject: str
-    """Its subject in these tokens. At most 256 characters."""
+    """Its subject in these tokens; of a certificate the first URI, else the first DNS name, else the common name. At
+    most 256 characters."""
     email: str
     """Its address, or empty. At most 256 characters."""
     role: str
@@ -164,8 +165,8 @@ class ApiKey(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., fixed_tags: _Optional[_Mapping[str, str]] = ..., capture: _Optional[str] = ..., cidrs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ApiKey.State, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., previous_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., last_used_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Binding(_message.Message):
-    """A binding: callers with a claim in their token act for a project. If a token fulfils several, the first by its id
-    says which project; the scopes are those of all its bindings to that project."""
+    """A binding: callers with a claim in their token or client certificate act for a project. If one fulfils several,
+    the first by its id says which project; the scopes are those of all its bindings to that project."""
     __slots__ = ("id", "issuer", "claim", "value", "project_id", "scopes")
     ID_FIELD_NUMBER: _ClassVar[int]
     ISSUER_FIELD_NUMBER: _ClassVar[int]
@@ -176,10 +177,10 @@ class Binding(_message.Message):
     id: str
     """Its id. Set by the platform if it is empty."""
     issuer: str
-    """The issuer of the tokens. Required, at most 256 characters."""
+    """The issuer of the tokens, or `mtls` for client certificates. Required, at most 256 characters."""
     claim: str
-    """The claim, with dots for nested ones, such as `groups` or `realm_access.roles`. Required, at most 256
-    characters."""
+    """The claim, with dots for nested ones, such as `groups` or `realm_access.roles`; of a certificate `uri` or `dns`,
+    for the names of its subjectAltName, or `cn`. Required, at most 256 characters."""
     value: str
     """The value that the claim has, or that is among its values. Required, at most 256 characters."""
     project_id: str
@@ -249,7 +250,7 @@ class WhoAmIResponse(_message.Message):
     identity: _identity_pb2.CallerIdentity
     """The identity of the caller, as the services see it."""
     expires_at: _timestamp_pb2.Timestamp
-    """The time at which its key expires. Unset for callers with a token."""
+    """The time at which its key expires. Unset for callers without a key."""
     def __init__(self, identity: _Optional[_Union[_identity_pb2.CallerIdentity, _Mapping[str, _Any]]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class CreateTeamRequest(_message.Message):

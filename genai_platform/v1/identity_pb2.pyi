@@ -44,7 +44,7 @@ class CallerIdentity(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     ISSUED_AT_FIELD_NUMBER: _ClassVar[int]
     key_id: str
-    """The public id of the key; for other methods, the issuer and subject."""
+    """The public id of the key; for other methods, the issuer (`mtls` of a certificate) and subject."""
     method: CallerIdentity.Method
     """How the caller was authenticated."""
     subject: str

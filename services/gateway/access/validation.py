@@ -27,6 +27,10 @@ SCOPES = (
 )
 DEFAULT_SCOPES = ("generate", "models.read", "prompts.read", "sessions", "usage.read")
 
+CERTIFICATE_ISSUER = "mtls"
+"""The issuer that bindings of client certificates have, by whichever authority these are signed."""
+CERTIFICATE_CLAIMS = ("uri", "dns", "cn")
+
 ROLES = ("admin", "auditor", "member")
 
 WINDOWS: Mapping[str, Sequence[str]] = {
@@ -114,6 +118,8 @@ def check_binding(binding: Binding) -> None:
     check_rule_id("binding.id", binding.id)
     for name in ("issuer", "claim", "value"):
         _check_text(f"binding.{name}", getattr(binding, name), MAX_TEXT, required=True)
+    if binding.issuer == CERTIFICATE_ISSUER:
+        _check_word("binding.claim", binding.claim, CERTIFICATE_CLAIMS)
     check_scopes("binding.scopes", binding.scopes)
 
 
