@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from proto.identity_pb2 import CallerIdentity
-from services.gateway.access.key_text import PREFIX, hash_of, read_id
+from services.gateway.access.key_text import ID_PLACE, PREFIX, hash_of, read_id
 from services.gateway.access.keys import DISABLED, REVOKED
 from services.gateway.access.last_used import LastUsed
 from services.gateway.access.snapshot import Entry, SnapshotKeeper
@@ -94,23 +94,27 @@ class Authenticator(Callers):
         return ((IDENTITY_KEY, value),)
 
     def _find(self, text: str) -> Entry:
-        key_id = read_id(text)
-        if key_id is None:
-            raise _invalid("this is no API key, or it has a typo: a whole one is `gk_`, 12 characters, `_` and 49 more")
+        digest, entry = hash_of(text), self._keeper.snapshot.keys.get(text[ID_PLACE])
+        is_right = hmac.compare_digest(digest, entry.hash if entry else _NO_HASH)
+        is_previous = hmac.compare_digest(digest, (entry and entry.previous_hash) or _NO_HASH)
+        if not entry or not (is_right or is_previous):
+            raise self._not_found(text)
         if self._keeper.age_seconds() > self._max_staleness:
             raise _unavailable()
-        digest, entry = hash_of(text), self._keeper.snapshot.keys.get(key_id)
-        is_right = hmac.compare_digest(digest, entry.hash if entry else _NO_HASH)
-        if entry and is_right:
-            self._check_state(entry)
-            return entry
-        if entry and entry.previous_hash and hmac.compare_digest(digest, entry.previous_hash):
-            self._check_state(entry, is_previous=True)
-            return entry
-        if not self._keeper.is_current:
+        self._check_state(entry, is_previous=not is_right)
+        return entry
+
+    def _not_found(self, text: str) -> Unauthenticated | Unavailable:
+        """The error of a text that is the secret of no key."""
+        # Only now: of a key that was found, the form and the checksum are right.
+        if read_id(text) is None:
+            return _invalid(
+                "this is no API key, or it has a typo: a whole one is `gk_`, 12 characters, `_` and 49 more"
+            )
+        if self._keeper.age_seconds() > self._max_staleness or not self._keeper.is_current:
             # It may have been made meanwhile.
-            raise _unavailable()
-        raise _invalid("there is no such API key")
+            return _unavailable()
+        return _invalid("there is no such API key")
 
     def _check_state(self, entry: Entry, *, is_previous: bool = False) -> None:
         """Raises Unauthenticated for a key that is not accepted although its secret is right."""
