@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.load import AT_ONCE, PACED_AT_ONCE, connected
-from benchmarks.processes import MEASURED_CORE, Measured, started
+from benchmarks.processes import MEASURED_CORE, started
 from benchmarks.report import Cost
 from benchmarks.scale import PACE_MS, SATURATED, UNARY, Scale
 from benchmarks.work import Work
@@ -68,11 +68,17 @@ class Run(Protocol):
     async def __call__(self, work: Work, calls: int, at_once: int, *, stream: bool) -> None: ...
 
 
+class Process(Protocol):
+    """What is measured: one process, or several together."""
+
+    def cpu_seconds(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class Subject:
     """A running process whose costs are measured, and how to put it to work."""
 
-    process: Measured
+    process: Process
     run: Run
 
 

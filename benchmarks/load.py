@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
@@ -12,6 +13,8 @@ import grpc
 
 from benchmarks.work import CHAT, CHAT_STREAM, TOKEN, Work
 from proto import models_pb2
+
+Metadata = Sequence[tuple[str, str]]
 
 AT_ONCE = 16
 PACED_AT_ONCE = 50
@@ -41,9 +44,9 @@ async def run_at_once(call: Callable[[], Awaitable[object]], work: Work, calls: 
 class GrpcClient:
     """Calls Chat and ChatStream of one server, without looking at the bytes that pass unless it must."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._chat = channel.unary_unary(CHAT)
-        self._chat_stream = channel.unary_stream(CHAT_STREAM)
+    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata = ()) -> None:
+        self._chat = functools.partial(channel.unary_unary(CHAT), metadata=metadata)
+        self._chat_stream = functools.partial(channel.unary_stream(CHAT_STREAM), metadata=metadata)
 
     async def check(self, work: Work) -> None:
         """Raises an assertion when the server does not give the whole answer, both ways."""
@@ -85,10 +88,10 @@ class GrpcClient:
 
 
 @contextlib.asynccontextmanager
-async def connected(address: str) -> AsyncIterator[GrpcClient]:
-    """A client of the server at HOST:PORT, for the length of a block."""
+async def connected(address: str, metadata: Metadata = ()) -> AsyncIterator[GrpcClient]:
+    """A client of the server at HOST:PORT, which sends the metadata in every call, for the length of a block."""
     async with grpc.aio.insecure_channel(address) as channel:
-        yield GrpcClient(channel)
+        yield GrpcClient(channel, metadata)
 
 
 class HttpClient:

@@ -24,6 +24,9 @@ EARLY_SECONDS = 60.0
 MIN_KEY_BYTES = 32
 """Bytes that a key has at least, so that nobody can guess it."""
 
+MAX_KNOWN = 4096
+"""Signed identities that are remembered: the gateway sends each for some seconds."""
+
 ANY_SCOPE = "any"
 """The scope of methods that every authenticated caller may call."""
 
@@ -44,6 +47,8 @@ class IdentitySigner:
         assert keys, "there is a key"
         self._keys = tuple(keys)
         self._now = now
+        self._known: dict[bytes, tuple[CallerIdentity, float]] = {}
+        """Identities that were found to be signed, with the times at which they were, by their values."""
 
     def sign(self, identity: CallerIdentity) -> bytes:
         """The value of the metadata field for an identity, which is dated now."""
@@ -54,8 +59,23 @@ class IdentitySigner:
         return _signature(self._keys[0], data) + data
 
     def read(self, value: bytes) -> CallerIdentity:
-        """The identity in a value. Raises Unauthenticated IDENTITY_INVALID for one that none of the keys has signed, or
+        """The identity in a value, for equal values the same object.
+
+        Raises Unauthenticated IDENTITY_INVALID for one that none of the keys has signed, or
         that is not of this minute."""
+        known = self._known.get(value)
+        if known is None:
+            known = self._verify(value)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[value] = known
+        identity, issued_at = known
+        age = self._now() - issued_at
+        if not -EARLY_SECONDS <= age <= VALID_SECONDS:
+            raise _invalid(f"it is {age:.0f} s old; the clocks of the machines may differ")
+        return identity
+
+    def _verify(self, value: bytes) -> tuple[CallerIdentity, float]:
         signature, data = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
         if not any(hmac.compare_digest(_signature(key, data), signature) for key in self._keys):
             raise _invalid("no key of this service has signed it; GENAI_INTERNAL_KEYS must be the same everywhere")
@@ -63,10 +83,7 @@ class IdentitySigner:
             identity = CallerIdentity.FromString(data)
         except DecodeError:
             raise _invalid("it cannot be read") from None
-        age = self._now() - identity.issued_at.ToMicroseconds() / 1e6
-        if not -EARLY_SECONDS <= age <= VALID_SECONDS:
-            raise _invalid(f"it is {age:.0f} s old; the clocks of the machines may differ")
-        return identity
+        return identity, identity.issued_at.ToMicroseconds() / 1e6
 
 
 class Callers:

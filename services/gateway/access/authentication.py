@@ -21,7 +21,7 @@ from services.gateway.access.bound_callers import (
     identify_certificate,
     identify_token,
 )
-from services.gateway.access.key_text import PREFIX, hash_of, read_id
+from services.gateway.access.key_text import ID_PLACE, PREFIX, hash_of, read_id
 from services.gateway.access.keys import DISABLED, REVOKED
 from services.gateway.access.last_used import LastUsed
 from services.gateway.access.snapshot import Entry, SnapshotKeeper
@@ -39,6 +39,8 @@ ReadCertificate: TypeAlias = "Callable[[grpc.aio.ServicerContext], Certificate |
 
 SIGNED_SECONDS = 5.0
 """Time for which a signed identity is used again; services accept it for a minute."""
+
+MAX_BOUND = 1000
 
 _NO_HASH = bytes(32)
 """A hash that keys with an unknown id are compared with, so that the time tells nothing."""
@@ -70,6 +72,8 @@ class Authenticator(Callers):
         self._tokens = tokens
         self._read_certificate = read_certificate
         self._now = now
+        self._bound: dict[Certificate, tuple[int, BoundCaller]] = {}
+        """The callers of certificates, with the state of the snapshot that they were derived from."""
         self._sign = signer.sign
         self.require(signer)
 
@@ -102,13 +106,21 @@ class Authenticator(Callers):
                 "the client certificate of the connection has expired; connect with a new one",
                 reason="CERTIFICATE_EXPIRED",
             )
+        snapshot = self._keeper.snapshot
+        seq, kept = self._bound.get(certificate, (-1, None))
+        if kept and seq == snapshot.seq:
+            return kept
         try:
-            return identify_certificate(certificate, self._keeper.snapshot)
+            caller = identify_certificate(certificate, snapshot)
         except Unauthenticated as error:
             if error.reason == CERTIFICATE_NOT_BOUND and not self._keeper.is_current:
                 # It may have been bound meanwhile.
                 raise _unavailable() from None
             raise
+        if len(self._bound) >= MAX_BOUND:
+            self._bound.clear()
+        self._bound[certificate] = snapshot.seq, caller
+        return caller
 
     async def _find(self, credentials: Collection[str], peer: str) -> Caller:
         credential = _only(credentials)
@@ -140,22 +152,26 @@ class Authenticator(Callers):
         return ((IDENTITY_KEY, value),)
 
     def _find_key(self, text: str) -> Entry:
-        key_id = read_id(text)
-        if key_id is None:
-            raise _invalid("this is no API key, or it has a typo: a whole one is `gk_`, 12 characters, `_` and 49 more")
-        self._check_staleness()
-        digest, entry = hash_of(text), self._keeper.snapshot.keys.get(key_id)
+        digest, entry = hash_of(text), self._keeper.snapshot.keys.get(text[ID_PLACE])
         is_right = hmac.compare_digest(digest, entry.hash if entry else _NO_HASH)
-        if entry and is_right:
-            self._check_state(entry)
-            return entry
-        if entry and entry.previous_hash and hmac.compare_digest(digest, entry.previous_hash):
-            self._check_state(entry, is_previous=True)
-            return entry
-        if not self._keeper.is_current:
+        is_previous = hmac.compare_digest(digest, (entry and entry.previous_hash) or _NO_HASH)
+        if not entry or not (is_right or is_previous):
+            raise self._not_found(text)
+        self._check_staleness()
+        self._check_state(entry, is_previous=not is_right)
+        return entry
+
+    def _not_found(self, text: str) -> Unauthenticated | Unavailable:
+        """The error of a text that is the secret of no key."""
+        # Only now: of a key that was found, the form and the checksum are right.
+        if read_id(text) is None:
+            return _invalid(
+                "this is no API key, or it has a typo: a whole one is `gk_`, 12 characters, `_` and 49 more"
+            )
+        if self._keeper.age_seconds() > self._max_staleness or not self._keeper.is_current:
             # It may have been made meanwhile.
-            raise _unavailable()
-        raise _invalid("there is no such API key")
+            return _unavailable()
+        return _invalid("there is no such API key")
 
     def _check_state(self, entry: Entry, *, is_previous: bool = False) -> None:
         """Raises Unauthenticated for a key that is not accepted although its secret is right."""

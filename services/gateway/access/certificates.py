@@ -7,7 +7,7 @@ each off at a NUL character, so that a certificate for one name could pass for a
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import grpc
@@ -28,7 +28,7 @@ MAX_SHOWN = 256
 class Certificate(NamedTuple):
     """The contents of a client certificate."""
 
-    names: Mapping[str, Sequence[str]]
+    names: tuple[tuple[str, tuple[str, ...]], ...]
     """The URIs and the DNS names of its subjectAltName and its common names, by the claims `uri`, `dns` and `cn`."""
     expires_at: float
     """Seconds since the epoch."""
@@ -41,14 +41,14 @@ class Certificate(NamedTuple):
     @property
     def subject(self) -> str:
         """The first URI (SPIFFE has exactly one), else the first DNS name, else the common name; "" without any."""
-        return next((name for claim in CERTIFICATE_CLAIMS for name in self.names.get(claim, ())), "")
+        return next((name for _, names in self.names for name in names), "")
 
     def values(self, claim: str) -> Sequence[str]:
-        return self.names.get(claim, ())
+        return dict(self.names).get(claim, ())
 
     def describe(self) -> str:
         """The names for people, with a claim before each."""
-        shown = ", ".join(f"{claim} {name}" for claim, names in self.names.items() for name in names)
+        shown = ", ".join(f"{claim} {name}" for claim, names in self.names for name in names)
         return shown[:MAX_SHOWN] or "no URI, DNS name or common name"
 
 
@@ -63,28 +63,26 @@ def parse_certificate(pem: bytes) -> Certificate:
     """The contents of a certificate. Of one that cannot be parsed no name counts."""
     try:
         parsed = x509.load_pem_x509_certificate(pem)
-        common_names = [name.value for name in parsed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-        names = {**_alternative_names(parsed), "cn": _usable(common_names)}
+        names = tuple((claim, _usable(_names(parsed, claim))) for claim in CERTIFICATE_CLAIMS)
         return Certificate(names, parsed.not_valid_after_utc.timestamp())
     except ValueError:
-        return Certificate({}, float("inf"))
+        return Certificate((), float("inf"))
 
 
-def _alternative_names(certificate: x509.Certificate) -> Mapping[str, Sequence[str]]:
+def _names(certificate: x509.Certificate, claim: str) -> Iterable[str | bytes]:
+    if claim == "cn":
+        return [name.value for name in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return {}
-    return {
-        "uri": _usable(found.get_values_for_type(x509.UniformResourceIdentifier)),
-        "dns": _usable(found.get_values_for_type(x509.DNSName)),
-    }
+        return ()
+    return alternative.get_values_for_type(x509.UniformResourceIdentifier if claim == "uri" else x509.DNSName)
 
 
-def _usable(names: Iterable[str | bytes]) -> Sequence[str]:
+def _usable(names: Iterable[str | bytes]) -> tuple[str, ...]:
     """The names that bindings can have: of at most 256 characters, none of them invisible."""
-    return [
+    return tuple(
         name
         for name in names
         if isinstance(name, str) and 0 < len(name) <= MAX_TEXT and not has_invisible(name, joiners=True)
-    ]
+    )

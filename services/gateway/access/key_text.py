@@ -18,6 +18,9 @@ SECRET_LENGTH = 43
 """43 characters of base62 are 256 bits."""
 CHECKSUM_LENGTH = 6
 
+ID_PLACE = slice(len(PREFIX) + 1, len(PREFIX) + 1 + ID_LENGTH)
+"""The place of the public id in a key."""
+
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _FORM = re.compile(rf"{PREFIX}_([0-9A-Za-z]{{{ID_LENGTH}}})_[0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}}")
 

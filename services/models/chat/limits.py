@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from proto import models_pb2
-from proto.identity_pb2 import LimitRule
+from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.models.chat.account import Account
 from services.models.limits.decisions import Decision
 from services.models.limits.estimate import Estimator
@@ -18,6 +18,7 @@ from services.models.providers.base import Conversation, Target
 from services.shared.call import Call
 from services.shared.call_metrics import team_labels
 from services.shared.errors import InvalidRequest, PreconditionFailed
+from services.shared.identity import MAX_KNOWN
 from services.shared.logs import Log
 
 
@@ -29,10 +30,22 @@ class ChatLimits:
         self.estimator = estimator
         self.meter = meter
         self.log = log
+        self._rules: dict[int, tuple[CallerIdentity, Sequence[Rule]]] = {}
+        """The rules of identities, with these, by their ids."""
 
     def open(self, call: Call) -> LimitedChat:
         """The limits of a chat, which is not admitted yet."""
         return LimitedChat(self, call)
+
+    def rules_of(self, identity: CallerIdentity) -> Sequence[Rule]:
+        """The rules of an identity, which are remembered for its next call. Raises as `read_rules` does."""
+        known = self._rules.get(id(identity))
+        # As long as an identity is kept here, no other one has its id.
+        if known is None:
+            if len(self._rules) >= MAX_KNOWN:
+                self._rules.clear()
+            known = self._rules[id(identity)] = identity, read_rules(identity.limits)
+        return known[1]
 
 
 class LimitedChat:
@@ -60,7 +73,7 @@ class LimitedChat:
             (request.model, served, f"{target.provider}/{served}"),
         )
         estimate = self._limits.estimator.estimate(conversation, target, identity.project_id)
-        rules = rules_of(identity.limits)
+        rules = self._limits.rules_of(identity)
         self._began = time.perf_counter()
         self._admission = await self._limits.limiter.admit(facts, rules, estimate, self._call.call_id, self._note)
 
@@ -105,14 +118,18 @@ class LimitedChat:
             )
 
 
-def rules_of(limits: Sequence[LimitRule]) -> list[Rule]:
-    """The rules of an identity. Raises PreconditionFailed LIMIT_INVALID for one that cannot be kept here."""
-    return [_rule(limit.SerializeToString(deterministic=True)) for limit in limits]
+def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:
+    """The rules of an identity, for equal limits the same object. Raises PreconditionFailed LIMIT_INVALID for one that
+    cannot be kept here."""
+    return _rules(tuple(limit.SerializeToString(deterministic=True) for limit in limits))
 
 
 @functools.lru_cache(maxsize=4096)
-def _rule(data: bytes) -> Rule:
-    limit = LimitRule.FromString(data)
+def _rules(limits: tuple[bytes, ...]) -> tuple[Rule, ...]:
+    return tuple(_rule(LimitRule.FromString(data)) for data in limits)
+
+
+def _rule(limit: LimitRule) -> Rule:
     try:
         return Rule(
             limit.id,

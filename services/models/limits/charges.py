@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from services.models.limits.rules import EACH, RATE_WINDOWS, Facts, Rule
-from services.models.limits.windows import TOTAL, Calendar, Span
+from services.models.limits.windows import FOREVER, TOTAL, Calendar, Span
 from services.shared.globs import matches_glob
 
 MAX_MEMBER_LENGTH = 128
@@ -25,8 +24,7 @@ class Estimate(NamedTuple):
     """None if the price is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """A charge to one limit: a rate, slots of calls at once, or a budget.
 
     A rate is a time (GCRA): each unit moves it on, and it may be ahead of now by `tolerance`. Slots and budgets are
@@ -38,40 +36,29 @@ class Charge:
     kind: Kind
     units: int
     """The units that are taken now: of slots 1, of the others by the estimate."""
-    span: Span = TOTAL
+    cost: int
+    """The microseconds by which its units move a rate on."""
+    tolerance: int
+    """The microseconds that a rate may be ahead of now."""
+    is_enforced: bool
+    is_settled: bool
+    """Whether the end of the call changes anything: a request that was made stays one."""
+    span: Span
     """The window of a budget."""
-    member: str = ""
+    member: str
     """The member of the rule's scope that is charged."""
 
     @property
-    def is_enforced(self) -> bool:
-        return self.rule.action == "refuse"
-
-    @property
-    def cost(self) -> int:
-        """The microseconds by which its units move a rate on."""
-        return self.microseconds(self.units)
-
-    @property
-    def tolerance(self) -> int:
-        """The microseconds that a rate may be ahead of now."""
-        return self.burst * RATE_WINDOWS[self.rule.window] // self.rule.amount if self.rule.amount else 0
-
-    @property
     def burst(self) -> int:
-        return self.rule.amount if self.rule.burst is None else self.rule.burst
+        return _burst(self.rule)
 
     def microseconds(self, units: int) -> int:
         """The microseconds by which these units move a rate on: at least one for each call, and none for nothing."""
-        window = RATE_WINDOWS[self.rule.window]
-        if not self.rule.amount:
-            return window
-        return max(units * window // self.rule.amount, min(units, 1))
+        return _microseconds(self.rule, units)
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether the end of the call changes anything: a request that was made stays one."""
-        return self.kind != "rate" or self.rule.resource != "requests"
+    def by(self, rule: Rule) -> Charge:
+        """The same charge by another rule of its kind."""
+        return _charge(self.key, rule, self.kind, self.units, self.span, self.member)
 
     @property
     def scope(self) -> str:
@@ -80,16 +67,38 @@ class Charge:
         return kind if kind == "org" else f"{kind}:{self.member}"
 
 
+class Matches(NamedTuple):
+    """The rules that match a call, in the order in which stores lock them: rates first, then by key."""
+
+    charges: Sequence[Charge]
+    """The charges to them, for one unit each."""
+    start: int
+    end: int
+    """The time in which they are these, until just before its end: then a window ends."""
+
+    def charges_for(self, estimate: Estimate) -> Sequence[Charge]:
+        """The charges for a call with an estimate."""
+        return [_resize(charge, _units(charge.rule, estimate)) for charge in self.charges]
+
+
 def charges_of(
     rules: Iterable[Rule], facts: Facts, estimate: Estimate, calendar: Calendar, now: int
 ) -> Sequence[Charge]:
-    """The charges of all rules that match a call, in the order in which stores lock them: rates first, then by key."""
-    charges = {}
+    """The charges of all rules that match a call."""
+    return matches_of(rules, facts, calendar, now).charges_for(estimate)
+
+
+def matches_of(rules: Iterable[Rule], facts: Facts, calendar: Calendar, now: int) -> Matches:
+    """The rules that match a call at a time in microseconds since 1970."""
+    charges: dict[str, Charge] = {}
     for rule in rules:
         if matches(rule, facts):
-            charge = _charge(rule, facts, estimate, calendar, now)
+            charge = _unit_charge(rule, facts, calendar, now)
             charges[charge.key] = charge
-    return sorted(charges.values(), key=lambda charge: (charge.kind != "rate", charge.key))
+    ordered = sorted(charges.values(), key=lambda charge: (charge.kind != "rate", charge.key))
+    spans = [charge.span for charge in ordered]
+    start, end = max((span.start for span in spans), default=0), min((span.end for span in spans), default=FOREVER)
+    return Matches(ordered, start, end)
 
 
 def matches(rule: Rule, facts: Facts) -> bool:
@@ -101,17 +110,43 @@ def matches(rule: Rule, facts: Facts) -> bool:
     return glob in ("", EACH) or any(matches_glob(glob, name) for name in facts.models)
 
 
-def _charge(rule: Rule, facts: Facts, estimate: Estimate, calendar: Calendar, now: int) -> Charge:
+def _unit_charge(rule: Rule, facts: Facts, calendar: Calendar, now: int) -> Charge:
     member = facts.member(rule.scope_kind)
     # An application gives its end users their ids; those of another one are other people.
     place = f"{facts.project}/{member}" if rule.scope_kind == "end_user" else member
-    units = _units(rule, estimate)
     if rule.is_rate:
-        return Charge(_key(rule, place, rule.window), rule, "rate", units, member=member)
+        return _charge(_key(rule, place, rule.window), rule, "rate", 1, TOTAL, member)
     if rule.is_budget:
         span = calendar.span(rule.window, now)
-        return Charge(_key(rule, place, span.label), rule, "budget", units, span, member)
-    return Charge(_key(rule, place, "slots"), rule, "slots", units, member=member)
+        return _charge(_key(rule, place, span.label), rule, "budget", 1, span, member)
+    return _charge(_key(rule, place, "slots"), rule, "slots", 1, TOTAL, member)
+
+
+def _charge(key: str, rule: Rule, kind: Kind, units: int, span: Span, member: str) -> Charge:
+    is_rate = kind == "rate"
+    cost = _microseconds(rule, units) if is_rate else 0
+    tolerance = _burst(rule) * RATE_WINDOWS[rule.window] // rule.amount if is_rate and rule.amount else 0
+    is_settled = not is_rate or rule.resource != "requests"
+    return Charge(key, rule, kind, units, cost, tolerance, rule.action == "refuse", is_settled, span, member)
+
+
+def _resize(charge: Charge, units: int) -> Charge:
+    """The charge with other units."""
+    if units == charge.units:
+        return charge
+    cost = _microseconds(charge.rule, units) if charge.kind == "rate" else 0
+    return charge._replace(units=units, cost=cost)
+
+
+def _burst(rule: Rule) -> int:
+    return rule.amount if rule.burst is None else rule.burst
+
+
+def _microseconds(rule: Rule, units: int) -> int:
+    window = RATE_WINDOWS[rule.window]
+    if not rule.amount:
+        return window
+    return max(units * window // rule.amount, min(units, 1))
 
 
 def _units(rule: Rule, estimate: Estimate) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.models.limits.charges import Charge
@@ -16,11 +15,13 @@ from services.shared.errors import LimitExceeded, PlatformError, PreconditionFai
 SLOT_RETRY_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
 
+_RATES: tuple[Resource, ...] = ("requests", "tokens")
+"""The resources whose limits have trailers of their own."""
+
 BUDGET_TRAILER = "x-genai-budget-remaining-nano-usd"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A limit after a decision."""
 
     charge: Charge
@@ -56,8 +57,7 @@ class Crossing(NamedTuple):
     window_end: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The decision about a call, with the standing of each limit that applies to it."""
 
     standings: Sequence[Standing] = ()
@@ -69,15 +69,20 @@ class Decision:
     """Whether the allowance of this process for money is used up while the store is away."""
 
     @property
+    def over(self) -> Sequence[Standing]:
+        """The limits that the call is over."""
+        return [standing for standing in self.standings if standing.is_over]
+
+    @property
     def refused_by(self) -> Standing | None:
         """The tightest limit that refuses the call: a budget, else the one with the longest wait."""
-        refusing = [standing for standing in self.standings if standing.is_over and standing.charge.is_enforced]
-        return max(refusing, key=_tightness, default=None)
+        refusing = [standing for standing in self.over if standing.charge.is_enforced]
+        return max(refusing, key=_tightness) if refusing else None
 
     @property
     def warnings(self) -> Sequence[Standing]:
         """The limits that only warn, and that the call is over."""
-        return [standing for standing in self.standings if standing.is_over and not standing.charge.is_enforced]
+        return [standing for standing in self.over if not standing.charge.is_enforced]
 
     @property
     def crossings(self) -> Sequence[Crossing]:
@@ -96,33 +101,31 @@ class Decision:
 
     def trailers(self) -> Sequence[tuple[str, str]]:
         """The metadata that tell a caller of its tightest limits, on success and failure alike."""
-        return [*self._rate_trailers("requests"), *self._rate_trailers("tokens"), *self._budget_trailer()]
-
-    def _rate_trailers(self, resource: Resource) -> Iterator[tuple[str, str]]:
-        standing = self._tightest(resource)
-        if standing is None:
-            return
-        yield f"x-ratelimit-limit-{resource}", str(standing.rule.amount)
-        yield f"x-ratelimit-remaining-{resource}", str(standing.remaining)
-        if standing.reset_seconds is not None:
-            yield f"x-ratelimit-reset-{resource}", str(math.ceil(standing.reset_seconds))
-
-    def _budget_trailer(self) -> Iterator[tuple[str, str]]:
-        standing = self._tightest("nano_usd")
-        if standing:
-            yield BUDGET_TRAILER, str(standing.remaining)
-
-    def _tightest(self, resource: Resource) -> Standing | None:
-        of_resource = (
-            standing
-            for standing in self.standings
-            if standing.rule.resource == resource and standing.charge.is_enforced
-        )
-        return min(of_resource, key=lambda standing: standing.remaining, default=None)
+        tightest: dict[Resource, Standing] = {}
+        for standing in self.standings:
+            resource = standing.charge.rule.resource
+            if standing.charge.is_enforced and (
+                resource not in tightest or standing.remaining < tightest[resource].remaining
+            ):
+                tightest[resource] = standing
+        trailers: list[tuple[str, str]] = []
+        for resource in _RATES:
+            if resource in tightest:
+                trailers += _rate_trailers(resource, tightest[resource])
+        if "nano_usd" in tightest:
+            trailers.append((BUDGET_TRAILER, str(tightest["nano_usd"].remaining)))
+        return trailers
 
 
 NO_DECISION = Decision()
 """The decision about a call to which no limit applies."""
+
+
+def _rate_trailers(resource: Resource, standing: Standing) -> Iterator[tuple[str, str]]:
+    yield f"x-ratelimit-limit-{resource}", str(standing.rule.amount)
+    yield f"x-ratelimit-remaining-{resource}", str(standing.remaining)
+    if standing.reset_seconds is not None:
+        yield f"x-ratelimit-reset-{resource}", str(math.ceil(standing.reset_seconds))
 
 
 def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:

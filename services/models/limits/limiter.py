@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 from services.models.limits.breaker import LOG_SECONDS, StoreBreaker
-from services.models.limits.charges import Charge, Estimate, charges_of
+from services.models.limits.charges import Charge, Estimate, Matches, matches_of
 from services.models.limits.decisions import (
     NO_DECISION,
     Decision,
@@ -65,6 +64,9 @@ TRIES = 4
 MAX_UNSETTLED = 10_000
 """Calls that wait for the store to return; the oldest ones are left to the ledger."""
 
+MAX_MATCHES = 4096
+"""Callers and models whose matching rules are remembered."""
+
 UnpricedPolicy: TypeAlias = Literal["refuse", "allow"]
 Note: TypeAlias = Callable[[Decision], None]
 
@@ -86,6 +88,10 @@ class Admission:
         self.decision = decision
         self.at_store = at_store
         """Whether the store knows of it."""
+        self.charges: Sequence[Charge] = [
+            standing.charge for standing in decision.standings if not standing.is_over or standing.charge.kind != "rate"
+        ]
+        """The charges that were made, without those to rates that only warn and were over."""
         self._limiter = limiter
         self._has_ended = False
 
@@ -107,15 +113,6 @@ class Admission:
         """Ends a call that has used nothing."""
         await self.settle(0, 0)
 
-    @property
-    def charges(self) -> Sequence[Charge]:
-        """The charges that were made, without those to rates that only warn and were over."""
-        return [
-            standing.charge
-            for standing in self.decision.standings
-            if standing.charge.kind != "rate" or not standing.is_over
-        ]
-
     def holding(self) -> Holding:
         return Holding(self.id, [(charge.key, charge.units) for charge in self.charges if charge.kind != "rate"])
 
@@ -132,6 +129,8 @@ class Limiter:
         self._log = log
         self._offset = 0
         """The store's time minus this machine's, in microseconds."""
+        self._matches: dict[tuple[int, Facts], tuple[Sequence[Rule], Matches]] = {}
+        """The rules that have matched calls, with the rules that were tried, by those and the facts of the calls."""
         self._holdings: dict[str, Holding] = {}
         self._waiting: OrderedDict[str, Settlement] = OrderedDict()
         """Settlements that the store has not taken yet."""
@@ -171,7 +170,7 @@ class Limiter:
     async def admit(
         self,
         facts: Facts,
-        rules: Iterable[Rule],
+        rules: Sequence[Rule],
         estimate: Estimate,
         call_id: str = "",
         note: Note | None = None,
@@ -181,18 +180,12 @@ class Limiter:
 
         `call_id` is unique to the call, and no id that a caller chooses. `note` is given the decision in either case.
         """
-        rules = list(rules)
-        charges = charges_of(rules, facts, estimate, self._settings.calendar, self._now())
+        charges = self._charges(rules, facts, estimate, self._now())
         if not charges:
             return Admission(self, call_id, NO_DECISION, at_store=False)
         self._check(charges, estimate)
-        admitting = asyncio.create_task(self._admit(facts, rules, estimate, charges, call_id or new_request_id()))
-        try:
-            admission = await asyncio.shield(admitting)
-        except asyncio.CancelledError:
-            # It may be admitted in spite of the cancellation.
-            self._follow(self._cancel(admitting))
-            raise
+        admitting = self._admit(facts, rules, estimate, charges, call_id or new_request_id())
+        admission = await (admitting if self._store.is_immediate else self._finish(admitting))
         if note:
             note(admission.decision)
         error = admission.decision.refusal()
@@ -213,10 +206,24 @@ class Limiter:
             return
         if not admission.at_store:
             await self._local.settle(settlement)
+        if self._store.is_immediate:
+            await self._settle(settlement)
+            return
         ending = self._follow(self._settle(settlement))
         await asyncio.wait({ending}, timeout=SETTLE_SECONDS)
 
     # ------------------------------------------------------------------------------------------------- admission
+
+    def _charges(self, rules: Sequence[Rule], facts: Facts, estimate: Estimate, now: int) -> Sequence[Charge]:
+        """The charges of the rules that match a call, which are remembered for the next call like it."""
+        place = (id(rules), facts)
+        known = self._matches.get(place)
+        # As long as the rules are kept here, no others have their id.
+        if known is None or known[0] is not rules or not known[1].start <= now < known[1].end:
+            if len(self._matches) >= MAX_MATCHES:
+                self._matches.clear()
+            known = self._matches[place] = rules, matches_of(rules, facts, self._settings.calendar, now)
+        return known[1].charges_for(estimate)
 
     def _check(self, charges: Sequence[Charge], estimate: Estimate) -> None:
         """Raises PreconditionFailed for a price that is not known, and for an amount that the store cannot keep."""
@@ -228,17 +235,28 @@ class Limiter:
             if charge.kind != "rate" and rule.amount > self._store.largest_amount:
                 raise too_large(rule, self._store.largest_amount)
 
+    async def _finish(self, admitting: Coroutine[Any, Any, Admission]) -> Admission:
+        """The admission; when this is cancelled, it is given back as soon as it is there."""
+        task = asyncio.create_task(admitting)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # It may be admitted in spite of the cancellation.
+            self._follow(self._cancel(task))
+            raise
+
     async def _admit(
         self, facts: Facts, rules: Sequence[Rule], estimate: Estimate, charges: Sequence[Charge], call_id: str
     ) -> Admission:
         """The decision, of the store or alone. An admitted call is counted as running."""
         try:
             decision = await self._decide(facts, rules, estimate, charges, call_id)
-            self._local.observe(decision)
+            if not self._store.is_immediate:
+                self._local.observe(decision)
         except StoreUnavailable:
             decision = await self._local.decide(call_id, charges)
         if estimate.nano_usd is None and any(charge.rule.resource == "nano_usd" for charge in charges):
-            decision = dataclasses.replace(decision, is_unpriced=True)
+            decision = decision._replace(is_unpriced=True)
         admission = Admission(self, call_id, decision, at_store=not decision.is_degraded)
         if decision.refused_by is None:
             self._local.begin(admission.charges)
@@ -253,7 +271,7 @@ class Limiter:
             outcome = await self._breaker.ask(self._store.admit(call_id, charges))
             if outcome.has(State.STALE):
                 self._offset = outcome.now - _machine_time()
-                charges = charges_of(rules, facts, estimate, self._settings.calendar, outcome.now)
+                charges = self._charges(rules, facts, estimate, outcome.now)
             elif outcome.has(State.COLD):
                 charges = await self._load(charges, outcome.readings, facts.project)
             else:

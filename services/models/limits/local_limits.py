@@ -75,13 +75,13 @@ class LocalLimits:
             self._take(shares)
         decision = decide(shares, Outcome(now, readings))
         standings = [
-            dataclasses.replace(standing, charge=charge, crossed=())
+            standing._replace(charge=charge, crossed=())
             for standing, charge in zip(decision.standings, charges, strict=True)
         ]
         decision = Decision(standings, is_degraded=True)
         refused_by = decision.refused_by
         is_of_budget = refused_by is not None and refused_by.charge.kind == "budget"
-        return dataclasses.replace(decision, store_refused=is_of_budget)
+        return decision._replace(store_refused=is_of_budget)
 
     async def settle(self, settlement: Settlement) -> None:
         """Corrects what an admitted call has taken by what it has spent."""
@@ -100,13 +100,13 @@ class LocalLimits:
         rule = charge.rule
         if charge.kind == "budget":
             amount = self._remaining.get(charge.key, 0) // self._replicas
-            return dataclasses.replace(charge, rule=dataclasses.replace(rule, amount=amount))
+            return charge.by(dataclasses.replace(rule, amount=amount))
         amount = max(1, rule.amount // self._replicas) if rule.amount else 0
         burst = None
         if charge.kind == "rate" and amount:
             # A call that the whole limit allows is not too large for the share.
             burst = max(1, charge.burst // self._replicas, min(charge.units, charge.burst))
-        return dataclasses.replace(charge, rule=dataclasses.replace(rule, amount=amount, burst=burst))
+        return charge.by(dataclasses.replace(rule, amount=amount, burst=burst))
 
     def _read(self, share: Charge, now: int) -> Reading:
         if share.kind == "rate":

@@ -73,6 +73,7 @@ class MemoryStore:
     """The limits of one process, which are lost with it."""
 
     largest_amount = MAX_AMOUNT
+    is_immediate = True
 
     def __init__(self, clock: Callable[[], int] = _now) -> None:
         self._clock = clock

@@ -55,6 +55,7 @@ class PostgreSQLStore:
     """The limits of all replicas, in a PostgreSQL database. `connect` opens a connection in autocommit mode."""
 
     largest_amount = MAX_AMOUNT
+    is_immediate = False
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect

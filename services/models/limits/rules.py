@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from services.shared.errors import InvalidRequest
 
@@ -78,8 +77,7 @@ class Rule:
         return self.window in BUDGET_WINDOWS
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """The facts of a call that rules are matched by. An empty one matches no rule of its scope."""
 
     team: str = ""
@@ -95,7 +93,7 @@ class Facts:
         return "" if kind == "org" else str(getattr(self, kind))
 
     def with_models(self, *models: str) -> Facts:
-        return dataclasses.replace(self, models=models)
+        return self._replace(models=models)
 
 
 def _require(holds: bool, field: str, problem: str) -> None:

@@ -102,6 +102,10 @@ class LimitStore(Protocol):
     def largest_amount(self) -> int:
         """The largest amount of a counter that it keeps exactly."""
 
+    @property
+    def is_immediate(self) -> bool:
+        """Whether it never waits, so that no cancellation comes in between."""
+
     async def admit(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
         """Charges a call, if every enforced charge fits, and none is cold or stale; else changes nothing.
 
@@ -129,7 +133,7 @@ class LimitStore(Protocol):
 
 def may_go_on(charges: Sequence[Charge], readings: Sequence[Reading]) -> bool:
     """Whether all charges are admitted by their readings."""
-    return all(
-        reading.state is State.FITS or (reading.state is State.OVER and not charge.is_enforced)
-        for charge, reading in zip(charges, readings, strict=True)
-    )
+    for charge, reading in zip(charges, readings, strict=True):
+        if reading.state is not State.FITS and (reading.state is not State.OVER or charge.is_enforced):
+            return False
+    return True
