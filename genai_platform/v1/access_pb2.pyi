@@ -34,7 +34,7 @@ class Team(_message.Message):
 
 class Project(_message.Message):
     """A project: what its keys create belongs to it, and is seen by its keys only."""
-    __slots__ = ("id", "team_id", "name", "model_globs", "capture", "disabled", "created_at")
+    __slots__ = ("id", "team_id", "name", "model_globs", "capture", "disabled", "created_at", "required_tags")
     ID_FIELD_NUMBER: _ClassVar[int]
     TEAM_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class Project(_message.Message):
     CAPTURE_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_TAGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """Its id."""
     team_id: str
@@ -58,7 +59,10 @@ class Project(_message.Message):
     """Whether its keys are refused."""
     created_at: _timestamp_pb2.Timestamp
     """The time at which it was created. Set by the platform."""
-    def __init__(self, id: _Optional[str] = ..., team_id: _Optional[str] = ..., name: _Optional[str] = ..., model_globs: _Optional[_Iterable[str]] = ..., capture: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
+    required_tags: _containers.RepeatedScalarFieldContainer[str]
+    """The tags that each chat of its callers must have, such as `cost_center`, with a value; without them it is refused
+    with INVALID_ARGUMENT TAG_REQUIRED. At most 8, of at most 256 characters each and 512 bytes together."""
+    def __init__(self, id: _Optional[str] = ..., team_id: _Optional[str] = ..., name: _Optional[str] = ..., model_globs: _Optional[_Iterable[str]] = ..., capture: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., required_tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class User(_message.Message):
     """A user: a person or program that keys belong to."""
@@ -92,7 +96,7 @@ class User(_message.Message):
 
 class ApiKey(_message.Message):
     """An API key, without its secret: `gk_<id>_<secret>`."""
-    __slots__ = ("id", "name", "project_id", "user_id", "scopes", "model_globs", "fixed_tags", "capture", "cidrs", "state", "expires_at", "issued_at", "previous_until", "created_by", "created_at", "last_used_at")
+    __slots__ = ("id", "name", "project_id", "user_id", "scopes", "model_globs", "fixed_tags", "capture", "cidrs", "state", "expires_at", "issued_at", "previous_until", "created_by", "created_at", "last_used_at", "required_tags")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[ApiKey.State]
@@ -126,6 +130,7 @@ class ApiKey(_message.Message):
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     LAST_USED_AT_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_TAGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """Its public id, 12 letters and digits. Set by the platform."""
     name: str
@@ -162,7 +167,9 @@ class ApiKey(_message.Message):
     """The time at which it was created. Set by the platform."""
     last_used_at: _timestamp_pb2.Timestamp
     """The time of a call with it, not more than a few minutes before the last one. Unset: it was never used."""
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., fixed_tags: _Optional[_Mapping[str, str]] = ..., capture: _Optional[str] = ..., cidrs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ApiKey.State, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., previous_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., last_used_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
+    required_tags: _containers.RepeatedScalarFieldContainer[str]
+    """The tags that each of its chats must have beside those of its project, as there; `fixed_tags` count."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., fixed_tags: _Optional[_Mapping[str, str]] = ..., capture: _Optional[str] = ..., cidrs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ApiKey.State, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., previous_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., last_used_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., required_tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Binding(_message.Message):
     """A binding: callers with a claim in their token or client certificate act for a project. If one fulfils several,
