@@ -1,9 +1,11 @@
-"""TLS of a client: the files of its authorities and of its own certificate, read once when the client is made."""
+"""TLS of a client: the files of its authorities and of its own certificate, which are read again when they change."""
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +19,13 @@ PathText = str | os.PathLike[str]
 CA_VARIABLE = "GENAI_TLS_CA_FILE"
 CERT_VARIABLE = "GENAI_TLS_CLIENT_CERT_FILE"
 KEY_VARIABLE = "GENAI_TLS_CLIENT_KEY_FILE"
+CHECK_SECONDS = 1.0
+"""Pause between two looks at whether a file has changed."""
+
 GRPC_VARIABLE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+
+
+_log = logging.getLogger("genai_platform")
 
 
 class TlsFiles(NamedTuple):
@@ -46,20 +54,54 @@ class _File(NamedTuple):
             ) from None
 
 
-def read_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
+class FollowedCredentials:
     """The credentials for channels in TLS, from the given files or those that the environment names.
 
-    Raises ValueError for a file that cannot be used, naming its argument or variable.
+    Files that have changed and cannot be used are told once in the log, and what was read before stays in use.
     """
-    authorities = _find("ca_file", files.ca_file, CA_VARIABLE)
-    certificate, key = _find_pair(files)
-    if certificate and key:
-        _check_pair(certificate, key)
-    return grpc.ssl_channel_credentials(
-        _read_authorities(authorities) if authorities else _system_authorities(),
-        key.read() if key else None,
-        certificate.read() if certificate else None,
-    )
+
+    def __init__(self, files: TlsFiles) -> None:
+        """Raises ValueError for a file that cannot be used, naming its argument or variable."""
+        self._authorities = _find("ca_file", files.ca_file, CA_VARIABLE)
+        self._certificate, self._key = _find_pair(files)
+        self._stamps = self._read_stamps()
+        self._credentials = self._read()
+        self._next_check = time.monotonic() + CHECK_SECONDS
+
+    def refresh(self) -> grpc.ChannelCredentials:
+        """The credentials: other ones, up to a second after a file has changed."""
+        now = time.monotonic()
+        if now >= self._next_check:
+            self._next_check = now + CHECK_SECONDS
+            self._follow()
+        return self._credentials
+
+    def _follow(self) -> None:
+        stamps = self._read_stamps()
+        if stamps == self._stamps:
+            return
+        try:
+            credentials = self._read()
+        except ValueError as error:
+            self._stamps = stamps
+            _log.warning("changed TLS files cannot be used, and those read before stay in use: %s", error)
+            return
+        # What changes while it is read is read once more.
+        if stamps == self._read_stamps():
+            self._stamps, self._credentials = stamps, credentials
+
+    def _read(self) -> grpc.ChannelCredentials:
+        certificate, key = self._certificate, self._key
+        if certificate and key:
+            _check_pair(certificate, key)
+        return grpc.ssl_channel_credentials(
+            _read_authorities(self._authorities) if self._authorities else _system_authorities(),
+            key.read() if key else None,
+            certificate.read() if certificate else None,
+        )
+
+    def _read_stamps(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(_stamp(file.path) for file in (self._authorities, self._certificate, self._key) if file)
 
 
 def _find_pair(files: TlsFiles) -> tuple[_File | None, _File | None]:
@@ -105,6 +147,14 @@ def _read_authorities(file: _File) -> bytes:
             f"{file.source}: {file.path} holds no certificates; it must be a PEM file of authorities"
         ) from None
     return content
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _system_authorities() -> bytes | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +15,15 @@ from typing import Any, NamedTuple
 import grpc
 import pytest
 
-from genai_platform import AsyncGenAIPlatform, GenAIPlatform, ListModelsResponse, ModelInfo, Unavailable
+from genai_platform import (
+    AsyncGenAIPlatform,
+    GenAIPlatform,
+    ListModelsRequest,
+    ListModelsResponse,
+    ModelInfo,
+    Unavailable,
+    tls,
+)
 from tests.rows import row
 from tests.support.certificates import Authority, Pair
 
@@ -197,6 +208,125 @@ def test_file_that_cannot_be_used_is_named(
     client("gateway.example:1")
     with pytest.raises(ValueError, match=f"GENAI_TLS_CA_FILE: {missing} cannot be read"):
         client("https://gateway.example")
+
+
+@contextlib.asynccontextmanager
+async def naming_gateway(known: Known) -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event]]:
+    """Serves the name of each caller's certificate as a list of models. A call for a `held` list waits for the second
+    event, after it has set the first."""
+    begun, released = asyncio.Event(), asyncio.Event()
+
+    class Lists(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+        def service(self, details: grpc.HandlerCallDetails) -> Any:
+            return grpc.unary_unary_rpc_method_handler(answer)
+
+    async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        if ListModelsRequest.FromString(request).provider == "held":
+            begun.set()
+            await released.wait()
+        [name] = context.auth_context()["peer_dns"]
+        return ListModelsResponse(models=[ModelInfo(name=name.decode())]).SerializeToString()
+
+    files = [(known.server.key.read_bytes(), known.server.certificate.read_bytes())]
+    server = grpc.aio.server(handlers=[Lists()])
+    credentials = grpc.ssl_server_credentials(files, known.ours.path.read_bytes(), True)
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    try:
+        yield f"https://127.0.0.1:{port}", begun, released
+    finally:
+        await server.stop(0)
+
+
+def replace(old: Pair, new: Pair) -> None:
+    """Puts files in the place of others, each at once, as programs that renew certificates do."""
+    for name in Pair._fields:
+        copied = getattr(old, name).with_suffix(".new")
+        shutil.copy(getattr(new, name), copied)
+        os.replace(copied, getattr(old, name))
+
+
+@pytest.fixture
+def client_files(known: Known, tmp_path: Path) -> Pair:
+    """Files of the certificate of `first`, to be replaced."""
+    pair = Pair(tmp_path / "client.pem", tmp_path / "client.key")
+    replace(pair, known.ours.issue_files("DNS:first"))
+    return pair
+
+
+@pytest.fixture
+def _checked_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "CHECK_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_checked_at_every_call")
+async def test_changed_files_are_used_by_the_next_call_and_calls_that_run_go_on(
+    known: Known, client_files: Pair
+) -> None:
+    files = {"client_cert_file": client_files.certificate, "client_key_file": client_files.key}
+    second, third = (known.ours.issue_files(f"DNS:{name}") for name in ("second", "third"))
+
+    def name_in(response: ListModelsResponse) -> str:
+        return response.models[0].name
+
+    async with naming_gateway(known) as (target, begun, released):
+        async with AsyncGenAIPlatform(target, ca_file=known.ours.path, **files) as platform:
+            assert name_in(await platform.models.list_models()) == "first"
+            held = asyncio.create_task(platform.models.list_models(provider="held"))
+            await begun.wait()
+            replace(client_files, second)
+            assert name_in(await platform.models.list_models()) == "second"
+            released.set()
+            assert name_in(await held) == "first"
+        begun.clear()
+        released.clear()
+        with GenAIPlatform(target, ca_file=known.ours.path, **files) as blocking:
+            listing = functools.partial(asyncio.to_thread, blocking.models.list_models)
+            assert name_in(await listing()) == "second"
+            held = asyncio.create_task(listing(provider="held"))
+            await begun.wait()
+            replace(client_files, third)
+            assert name_in(await listing()) == "third"
+            assert len(blocking._connection._retired) == 1
+            released.set()
+            assert name_in(await held) == "second"
+            replace(client_files, second)
+            assert name_in(await listing()) == "second"
+            # Its calls have ended.
+            assert not blocking._connection._retired
+
+
+@pytest.mark.usefixtures("_checked_at_every_call")
+async def test_changed_files_that_cannot_be_used_are_told_and_those_before_stay_in_use(
+    known: Known, client_files: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"client_cert_file": client_files.certificate, "client_key_file": client_files.key}
+    async with (
+        naming_gateway(known) as (target, *_),
+        AsyncGenAIPlatform(target, ca_file=known.ours.path, **files) as platform,
+    ):
+        await platform.models.list_models()
+        replace(client_files, Pair(known.client.certificate, known.server.key))
+        for _ in range(3):
+            assert (await platform.models.list_models()).models[0].name == "first"
+        [told] = [record.getMessage() for record in caplog.records]
+        assert f"cannot be used, and those read before stay in use: client_key_file: {client_files.key}" in told
+        replace(client_files, known.ours.issue_files("DNS:second"))
+        assert (await platform.models.list_models()).models[0].name == "second"
+
+
+@pytest.mark.usefixtures("_checked_at_every_call")
+async def test_channel_of_a_new_event_loop_has_the_files_of_that_time(known: Known, client_files: Pair) -> None:
+    files = {"client_cert_file": client_files.certificate, "client_key_file": client_files.key}
+    async with naming_gateway(known) as (target, *_):
+        platform = AsyncGenAIPlatform(target, ca_file=known.ours.path, **files)
+
+        def call() -> str:
+            return asyncio.run(platform.models.list_models()).models[0].name
+
+        assert await asyncio.to_thread(call) == "first"
+        replace(client_files, known.ours.issue_files("DNS:second"))
+        assert await asyncio.to_thread(call) == "second"
 
 
 def test_file_beside_a_channel_is_refused(known: Known) -> None:
