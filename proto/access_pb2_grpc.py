@@ -208,7 +208,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProject(self, request, context):
-        """Changes a project: the fields `name`, `model_globs`, `capture` and `disabled`. Keys of a disabled project are refused.
+        """Changes a project: the fields `name`, `model_globs`, `required_tags`, `capture` and `disabled`. Keys of a disabled
+        project are refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -264,7 +265,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateKey(self, request, context):
-        """Changes a key: the fields `name`, `scopes`, `model_globs`, `fixed_tags`, `capture`, `cidrs` and `expires_at`.
+        """Changes a key: the fields `name`, `scopes`, `model_globs`, `fixed_tags`, `required_tags`, `capture`, `cidrs`
+        and `expires_at`.
         FAILED_PRECONDITION KEY_REVOKED for a revoked one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

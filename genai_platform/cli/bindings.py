@@ -28,7 +28,7 @@ COLUMNS: Columns = {
 
 @click.group(no_args_is_help=True)
 def bindings() -> None:
-    """Bindings: callers whose token has a claim act for a project."""
+    """Bindings: callers whose token or client certificate has a claim act for a project."""
 
 
 @bindings.command("set")
@@ -52,7 +52,13 @@ def set_binding(
     quiet: bool,
     output: str | None,
 ) -> None:
-    """Set a binding: genai bindings set https://login.example groups search --project search"""
+    """Set a binding.
+
+    \b
+    Of a token:        genai bindings set https://login.example groups search --project search
+    Of a certificate:  genai bindings set mtls uri spiffe://example.org/search --project search
+                       (uri, dns: its subjectAltName; cn: its common name)
+    """
     binding = Binding(id=binding_id, issuer=issuer, claim=claim, value=value, project_id=project, scopes=scopes)
     made = call(SetBindingRequest(binding=binding, reason=reason), Binding)
     write_records([made], {"ID": COLUMNS["ID"]} if quiet else COLUMNS, "tsv" if quiet else output)

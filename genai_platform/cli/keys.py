@@ -63,6 +63,7 @@ DETAILS: Columns = {
     "MODELS": lambda key: words(key.model_globs),
     "NETWORKS": lambda key: words(key.cidrs),
     "TAGS": lambda key: ",".join(f"{name}={value}" for name, value in sorted(key.fixed_tags.items())),
+    "REQUIRED TAGS": lambda key: words(key.required_tags),
     "CAPTURE": lambda key: key.capture,
     "ISSUED": lambda key: moment(key.issued_at),
     "OLD SECRET UNTIL": lambda key: moment(key.previous_until),
@@ -96,6 +97,7 @@ def keys() -> None:
 @click.option("--scope", "scopes", multiple=True, help="Scope, such as generate or admin; may be repeated.")
 @click.option("--model", "models", multiple=True, help="Models that it may ask: a name with *; may be repeated.")
 @click.option("--tag", "tags", type=Pair(), multiple=True, help="Tag of all its calls; may be repeated.")
+@click.option("--require-tag", "required", multiple=True, help="Tag that each of its chats must have; may be repeated.")
 @click.option("--cidr", "cidrs", multiple=True, help="Network that it is accepted from; may be repeated.")
 @click.option("--capture", default="", help="Whether its content is captured: off, errors, all or sample:SHARE.")
 @click.option("--expires", type=Expiry(), help="Time until it expires, such as 30d, or a date; by default 90d.")
@@ -110,6 +112,7 @@ def create(
     scopes: tuple[str, ...],
     models: tuple[str, ...],
     tags: tuple[tuple[str, str], ...],
+    required: tuple[str, ...],
     cidrs: tuple[str, ...],
     capture: str,
     expires: float | None,
@@ -119,13 +122,14 @@ def create(
 ) -> None:
     """Create a key. It is printed once, and stored nowhere."""
     if admin:
-        _refuse_beside_admin(user or scopes or models or tags or cidrs or capture or expires or reason)
+        _refuse_beside_admin(user or scopes or models or tags or required or cidrs or capture or expires or reason)
         made = _create_admin(name or ADMIN_NAME, project)
     else:
         if not name or not project:
             raise click.UsageError("a key needs a NAME and a --project; the first one is made with --admin")
         key = ApiKey(name=name, project_id=project, user_id=user, scopes=scopes, model_globs=models)
         key.fixed_tags.update(tags)
+        key.required_tags.extend(required)
         key.cidrs.extend(cidrs)
         key.capture = capture
         if expires:

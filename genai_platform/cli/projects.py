@@ -20,6 +20,7 @@ COLUMNS: Columns = {
     "TEAM": lambda project: project.team_id,
     "NAME": lambda project: project.name,
     "MODELS": lambda project: words(project.model_globs),
+    "REQUIRED TAGS": lambda project: words(project.required_tags),
     "CAPTURE": lambda project: project.capture,
     "STATE": lambda project: "disabled" if project.disabled else "active",
     "CREATED": lambda project: moment(project.created_at),
@@ -36,11 +37,21 @@ def projects() -> None:
 @click.option("--team", required=True, help="Team of the project.")
 @click.option("--name", default="", help="Name for people; by default the id.")
 @click.option("--model", "models", multiple=True, help="Models that its keys may ask: a name with *; may be repeated.")
+@click.option("--require-tag", "required", multiple=True, help="Tag that each chat must have; may be repeated.")
 @click.option("--capture", default="", help="Whether its content is captured: off, errors, all or sample:SHARE.")
 @reason_option
-def create(project_id: str, team: str, name: str, models: tuple[str, ...], capture: str, reason: str) -> None:
+def create(
+    project_id: str,
+    team: str,
+    name: str,
+    models: tuple[str, ...],
+    required: tuple[str, ...],
+    capture: str,
+    reason: str,
+) -> None:
     """Create a project."""
     project = Project(id=project_id, team_id=team, name=name, model_globs=models, capture=capture)
+    project.required_tags.extend(required)
     call(CreateProjectRequest(project=project, reason=reason), Project)
     say(f"the project {project_id} is created")
 
@@ -58,9 +69,17 @@ def list_projects(team: str, output: str | None) -> None:
 @click.argument("project_id", metavar="ID")
 @click.option("--name", help="Name for people.")
 @click.option("--model", "models", multiple=True, help="Models that its keys may ask; `*` for all; may be repeated.")
+@click.option("--require-tag", "required", multiple=True, help="Tag that each chat must have; '' for none.")
 @click.option("--capture", help="Whether its content is captured.")
 @reason_option
-def update(project_id: str, name: str | None, models: tuple[str, ...], capture: str | None, reason: str) -> None:
+def update(
+    project_id: str,
+    name: str | None,
+    models: tuple[str, ...],
+    required: tuple[str, ...],
+    capture: str | None,
+    reason: str,
+) -> None:
     """Change a project; what is not given stays as it is."""
     project, fields = Project(id=project_id), []
     if name is not None:
@@ -69,11 +88,14 @@ def update(project_id: str, name: str | None, models: tuple[str, ...], capture: 
     if models:
         project.model_globs.extend([] if models == ("*",) else models)
         fields.append("model_globs")
+    if required:
+        project.required_tags.extend([] if required == ("",) else required)
+        fields.append("required_tags")
     if capture is not None:
         project.capture = capture
         fields.append("capture")
     if not fields:
-        raise click.UsageError("nothing to change: give --name, --model or --capture")
+        raise click.UsageError("nothing to change: give --name, --model, --require-tag or --capture")
     _update(project, fields, reason)
     say(f"the project {project_id} is changed")
 

@@ -34,7 +34,7 @@ class Team(_message.Message):
 
 class Project(_message.Message):
     """A project: what its keys create belongs to it, and is seen by its keys only."""
-    __slots__ = ("id", "team_id", "name", "model_globs", "capture", "disabled", "created_at")
+    __slots__ = ("id", "team_id", "name", "model_globs", "capture", "disabled", "created_at", "required_tags")
     ID_FIELD_NUMBER: _ClassVar[int]
     TEAM_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class Project(_message.Message):
     CAPTURE_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_TAGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """Its id."""
     team_id: str
@@ -58,7 +59,10 @@ class Project(_message.Message):
     """Whether its keys are refused."""
     created_at: _timestamp_pb2.Timestamp
     """The time at which it was created. Set by the platform."""
-    def __init__(self, id: _Optional[str] = ..., team_id: _Optional[str] = ..., name: _Optional[str] = ..., model_globs: _Optional[_Iterable[str]] = ..., capture: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
+    required_tags: _containers.RepeatedScalarFieldContainer[str]
+    """The tags that each chat of its callers must have, such as `cost_center`, with a value; without them it is refused
+    with INVALID_ARGUMENT TAG_REQUIRED. At most 8, of at most 256 characters each and 512 bytes together."""
+    def __init__(self, id: _Optional[str] = ..., team_id: _Optional[str] = ..., name: _Optional[str] = ..., model_globs: _Optional[_Iterable[str]] = ..., capture: _Optional[str] = ..., disabled: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., required_tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class User(_message.Message):
     """A user: a person or program that keys belong to."""
@@ -76,9 +80,10 @@ class User(_message.Message):
     team_id: str
     """Its team, or empty. It never changes."""
     issuer: str
-    """The issuer of its tokens, or empty. At most 256 characters."""
+    """The issuer of its tokens, `mtls` for its client certificates, or empty. At most 256 characters."""
     subject: str
-    """Its subject in these tokens. At most 256 characters."""
+    """Its subject in these tokens; of a certificate the first URI, else the first DNS name, else the common name. At
+    most 256 characters."""
     email: str
     """Its address, or empty. At most 256 characters."""
     role: str
@@ -91,7 +96,7 @@ class User(_message.Message):
 
 class ApiKey(_message.Message):
     """An API key, without its secret: `gk_<id>_<secret>`."""
-    __slots__ = ("id", "name", "project_id", "user_id", "scopes", "model_globs", "fixed_tags", "capture", "cidrs", "state", "expires_at", "issued_at", "previous_until", "created_by", "created_at", "last_used_at")
+    __slots__ = ("id", "name", "project_id", "user_id", "scopes", "model_globs", "fixed_tags", "capture", "cidrs", "state", "expires_at", "issued_at", "previous_until", "created_by", "created_at", "last_used_at", "required_tags")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[ApiKey.State]
@@ -125,6 +130,7 @@ class ApiKey(_message.Message):
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     LAST_USED_AT_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_TAGS_FIELD_NUMBER: _ClassVar[int]
     id: str
     """Its public id, 12 letters and digits. Set by the platform."""
     name: str
@@ -161,11 +167,13 @@ class ApiKey(_message.Message):
     """The time at which it was created. Set by the platform."""
     last_used_at: _timestamp_pb2.Timestamp
     """The time of a call with it, not more than a few minutes before the last one. Unset: it was never used."""
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., fixed_tags: _Optional[_Mapping[str, str]] = ..., capture: _Optional[str] = ..., cidrs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ApiKey.State, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., previous_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., last_used_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
+    required_tags: _containers.RepeatedScalarFieldContainer[str]
+    """The tags that each of its chats must have beside those of its project, as there; `fixed_tags` count."""
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., fixed_tags: _Optional[_Mapping[str, str]] = ..., capture: _Optional[str] = ..., cidrs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ApiKey.State, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., previous_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., last_used_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., required_tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Binding(_message.Message):
-    """A binding: callers with a claim in their token act for a project. If a token fulfils several, the first by its id
-    says which project; the scopes are those of all its bindings to that project."""
+    """A binding: callers with a claim in their token or client certificate act for a project. If one fulfils several,
+    the first by its id says which project; the scopes are those of all its bindings to that project."""
     __slots__ = ("id", "issuer", "claim", "value", "project_id", "scopes")
     ID_FIELD_NUMBER: _ClassVar[int]
     ISSUER_FIELD_NUMBER: _ClassVar[int]
@@ -176,10 +184,10 @@ class Binding(_message.Message):
     id: str
     """Its id. Set by the platform if it is empty."""
     issuer: str
-    """The issuer of the tokens. Required, at most 256 characters."""
+    """The issuer of the tokens, or `mtls` for client certificates. Required, at most 256 characters."""
     claim: str
-    """The claim, with dots for nested ones, such as `groups` or `realm_access.roles`. Required, at most 256
-    characters."""
+    """The claim, with dots for nested ones, such as `groups` or `realm_access.roles`; of a certificate `uri` or `dns`,
+    for the names of its subjectAltName, or `cn`. Required, at most 256 characters."""
     value: str
     """The value that the claim has, or that is among its values. Required, at most 256 characters."""
     project_id: str
@@ -249,7 +257,7 @@ class WhoAmIResponse(_message.Message):
     identity: _identity_pb2.CallerIdentity
     """The identity of the caller, as the services see it."""
     expires_at: _timestamp_pb2.Timestamp
-    """The time at which its key expires. Unset for callers with a token."""
+    """The time at which its key expires. Unset for callers without a key."""
     def __init__(self, identity: _Optional[_Union[_identity_pb2.CallerIdentity, _Mapping[str, _Any]]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class CreateTeamRequest(_message.Message):

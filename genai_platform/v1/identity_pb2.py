@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n genai_platform/v1/identity.proto\x12\x11genai_platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x03\n\x0e\x43\x61llerIdentity\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x38\n\x06method\x18\x02 \x01(\x0e\x32(.genai_platform.v1.CallerIdentity.Method\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0f\n\x07team_id\x18\x04 \x01(\t\x12\x12\n\nproject_id\x18\x05 \x01(\t\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12\x0e\n\x06scopes\x18\x07 \x03(\t\x12\x13\n\x0bmodel_globs\x18\x08 \x03(\t\x12,\n\x06limits\x18\t \x03(\x0b\x32\x1c.genai_platform.v1.LimitRule\x12\x0f\n\x07\x63\x61pture\x18\n \x01(\t\x12\x39\n\x04tags\x18\x0b \x03(\x0b\x32+.genai_platform.v1.CallerIdentity.TagsEntry\x12-\n\tissued_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x12\n\x0eMETHOD_API_KEY\x10\x01\x12\x0e\n\nMETHOD_JWT\x10\x02\x12\x0f\n\x0bMETHOD_MTLS\x10\x03\"\xb9\x01\n\tLimitRule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nscope_kind\x18\x02 \x01(\t\x12\x10\n\x08scope_id\x18\x03 \x01(\t\x12\x12\n\nmodel_glob\x18\x04 \x01(\t\x12\x10\n\x08resource\x18\x05 \x01(\t\x12\x0e\n\x06window\x18\x06 \x01(\t\x12\x0e\n\x06\x61mount\x18\x07 \x01(\x03\x12\r\n\x05\x62urst\x18\x08 \x01(\x03\x12\x15\n\rsoft_percents\x18\t \x03(\x05\x12\x0e\n\x06\x61\x63tion\x18\n \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n genai_platform/v1/identity.proto\x12\x11genai_platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n\x0e\x43\x61llerIdentity\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x38\n\x06method\x18\x02 \x01(\x0e\x32(.genai_platform.v1.CallerIdentity.Method\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0f\n\x07team_id\x18\x04 \x01(\t\x12\x12\n\nproject_id\x18\x05 \x01(\t\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12\x0e\n\x06scopes\x18\x07 \x03(\t\x12\x13\n\x0bmodel_globs\x18\x08 \x03(\t\x12,\n\x06limits\x18\t \x03(\x0b\x32\x1c.genai_platform.v1.LimitRule\x12\x0f\n\x07\x63\x61pture\x18\n \x01(\t\x12\x39\n\x04tags\x18\x0b \x03(\x0b\x32+.genai_platform.v1.CallerIdentity.TagsEntry\x12-\n\tissued_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrequired_tags\x18\r \x03(\t\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x12\n\x0eMETHOD_API_KEY\x10\x01\x12\x0e\n\nMETHOD_JWT\x10\x02\x12\x0f\n\x0bMETHOD_MTLS\x10\x03\"\xb9\x01\n\tLimitRule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nscope_kind\x18\x02 \x01(\t\x12\x10\n\x08scope_id\x18\x03 \x01(\t\x12\x12\n\nmodel_glob\x18\x04 \x01(\t\x12\x10\n\x08resource\x18\x05 \x01(\t\x12\x0e\n\x06window\x18\x06 \x01(\t\x12\x0e\n\x06\x61mount\x18\x07 \x01(\x03\x12\r\n\x05\x62urst\x18\x08 \x01(\x03\x12\x15\n\rsoft_percents\x18\t \x03(\x05\x12\x0e\n\x06\x61\x63tion\x18\n \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLERIDENTITY_TAGSENTRY']._loaded_options = None
   _globals['_CALLERIDENTITY_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_CALLERIDENTITY']._serialized_start=89
-  _globals['_CALLERIDENTITY']._serialized_end=588
-  _globals['_CALLERIDENTITY_TAGSENTRY']._serialized_start=458
-  _globals['_CALLERIDENTITY_TAGSENTRY']._serialized_end=501
-  _globals['_CALLERIDENTITY_METHOD']._serialized_start=503
-  _globals['_CALLERIDENTITY_METHOD']._serialized_end=588
-  _globals['_LIMITRULE']._serialized_start=591
-  _globals['_LIMITRULE']._serialized_end=776
+  _globals['_CALLERIDENTITY']._serialized_end=611
+  _globals['_CALLERIDENTITY_TAGSENTRY']._serialized_start=481
+  _globals['_CALLERIDENTITY_TAGSENTRY']._serialized_end=524
+  _globals['_CALLERIDENTITY_METHOD']._serialized_start=526
+  _globals['_CALLERIDENTITY_METHOD']._serialized_end=611
+  _globals['_LIMITRULE']._serialized_start=614
+  _globals['_LIMITRULE']._serialized_end=799
 # @@protoc_insertion_point(module_scope)

@@ -13,7 +13,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class CallerIdentity(_message.Message):
     """An authenticated caller. At most 16 limits and 64 models, in some 10 KiB."""
-    __slots__ = ("key_id", "method", "subject", "team_id", "project_id", "user_id", "scopes", "model_globs", "limits", "capture", "tags", "issued_at")
+    __slots__ = ("key_id", "method", "subject", "team_id", "project_id", "user_id", "scopes", "model_globs", "limits", "capture", "tags", "issued_at", "required_tags")
     class Method(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         METHOD_UNSPECIFIED: _ClassVar[CallerIdentity.Method]
@@ -43,8 +43,9 @@ class CallerIdentity(_message.Message):
     CAPTURE_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     ISSUED_AT_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_TAGS_FIELD_NUMBER: _ClassVar[int]
     key_id: str
-    """The public id of the key; for other methods, the issuer and subject."""
+    """The public id of the key; for other methods, the issuer (`mtls` of a certificate) and subject."""
     method: CallerIdentity.Method
     """How the caller was authenticated."""
     subject: str
@@ -67,7 +68,9 @@ class CallerIdentity(_message.Message):
     """The tags that every call of the key has in the ledger."""
     issued_at: _timestamp_pb2.Timestamp
     """The time at which the gateway has signed this; it is valid for 60 s."""
-    def __init__(self, key_id: _Optional[str] = ..., method: _Optional[_Union[CallerIdentity.Method, str]] = ..., subject: _Optional[str] = ..., team_id: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Iterable[_Union[LimitRule, _Mapping[str, _Any]]]] = ..., capture: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
+    required_tags: _containers.RepeatedScalarFieldContainer[str]
+    """The tags that a chat must have, from the request or from `tags`."""
+    def __init__(self, key_id: _Optional[str] = ..., method: _Optional[_Union[CallerIdentity.Method, str]] = ..., subject: _Optional[str] = ..., team_id: _Optional[str] = ..., project_id: _Optional[str] = ..., user_id: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., model_globs: _Optional[_Iterable[str]] = ..., limits: _Optional[_Iterable[_Union[LimitRule, _Mapping[str, _Any]]]] = ..., capture: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., required_tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LimitRule(_message.Message):
     """A limit on what callers use."""

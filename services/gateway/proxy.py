@@ -243,7 +243,7 @@ class Forward:
         context: grpc.aio.ServicerContext,
     ) -> Result:
         """Sends the call to a replica, and delivers its answer."""
-        metadata = Fields(await self._metadata(call))
+        metadata = Fields(await self._metadata(call, context))
         data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         call.log_fields["request_bytes"] = len(data)
         large = None
@@ -301,7 +301,7 @@ class Forward:
             raise error
         return other
 
-    async def _metadata(self, call: Call) -> Metadata:
+    async def _metadata(self, call: Call, context: grpc.aio.ServicerContext) -> Metadata:
         """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own.
 
         Raises as `Authenticator.admit` does, before anything of the request is read.
@@ -311,7 +311,7 @@ class Forward:
         own = ((REQUEST_ID_KEY, call.request_id), (CALLER_KEY, call.caller), *self._added)
         if self._authenticator is None:
             return (*passed, *own)
-        caller = await self._authenticator.admit(call.metadata, self._scope, call.caller)
+        caller = await self._authenticator.admit(call.metadata, self._scope, call.caller, context)
         call.set_identity(caller.identity)
         return (*passed, *own, *self._authenticator.signed(caller))
 

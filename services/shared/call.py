@@ -103,9 +103,9 @@ class Call:
         """The project that the call, and all that it creates, belongs to; empty where nobody is asked who calls."""
         return self.identity.project_id if self.identity else ""
 
-    async def identify(self, callers: Callers, scope: str) -> None:
+    async def identify(self, callers: Callers, scope: str, context: grpc.aio.ServicerContext) -> None:
         """Finds out who calls. Raises as `Callers.identify` does."""
-        identity = await callers.identify(self.metadata, scope, self.caller)
+        identity = await callers.identify(self.metadata, scope, self.caller, context)
         if identity:
             self.set_identity(identity)
 

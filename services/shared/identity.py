@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
+import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
 
@@ -104,8 +105,10 @@ class Callers:
         """Lets every call need an identity that the signer accepts; none, for None."""
         self._signer = signer
 
-    async def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity | None:
-        """The identity of a caller at the address `peer`, None where nobody is asked.
+    async def identify(
+        self, metadata: Metadata, scope: str, peer: str = "", context: grpc.aio.ServicerContext | None = None
+    ) -> CallerIdentity | None:
+        """The identity of a caller at the address `peer`, whose connection `context` knows; None where nobody is asked.
 
         Raises Unauthenticated KEY_MISSING or IDENTITY_INVALID, and PermissionDenied SCOPE_MISSING for a caller without
         the scope.

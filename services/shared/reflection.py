@@ -26,7 +26,7 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]  # gr
         self, requests: AsyncIterator[Any], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[Any]:
         try:
-            await self._callers.identify(context.invocation_metadata() or (), ANY_SCOPE, context.peer())
+            await self._callers.identify(context.invocation_metadata() or (), ANY_SCOPE, context.peer(), context)
         except PlatformError as error:
             code = STATUS_CODES[type(error)]
             await abort_call(context, code, error.message, ((DETAILS_KEY, pack_details(code.value[0], error)),))

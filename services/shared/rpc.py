@@ -262,7 +262,7 @@ class _Boundary:
 
     async def _respond(self, call: Call, context: grpc.aio.ServicerContext) -> bytes:
         check_metadata(call.metadata)
-        await call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope, context)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)
@@ -273,7 +273,7 @@ class _Boundary:
 
     async def _write_responses(self, call: Call, context: grpc.aio.ServicerContext) -> None:
         check_metadata(call.metadata)
-        await call.identify(self._callers, self._scope)
+        await call.identify(self._callers, self._scope, context)
         data, call.reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         with call.reservation:
             request = await self._parse(data)

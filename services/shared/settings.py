@@ -68,7 +68,8 @@ class ServiceSettings(BaseSettings):
     tls_client_ca_file: Path | None = Field(
         None,
         validation_alias="GENAI_TLS_CLIENT_CA_FILE",
-        description="PEM file of authorities: callers must have a certificate that one of them has signed",
+        description="PEM file of authorities: callers must have a certificate that one of them has signed; with"
+        " `AUTH_MODE=required` it stands for a key, if it is bound to a project",
         json_schema_extra={"example": "/etc/genai/tls/clients-ca.pem"},
     )
     insecure: Literal["yes", "no"] = Field(
@@ -80,8 +81,8 @@ class ServiceSettings(BaseSettings):
     auth_mode: Literal["off", "required"] = Field(
         "off",
         validation_alias="AUTH_MODE",
-        description="`required` lets the gateway ask every caller for an API key, and every service behind it for the"
-        " signed identity that the gateway adds; the same for all processes",
+        description="`required` lets the gateway ask every caller for an API key, token or bound certificate, and"
+        " every service behind it for the signed identity that the gateway adds; the same for all processes",
     )
     internal_keys: SecretStr | None = Field(
         None,

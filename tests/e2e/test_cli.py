@@ -92,13 +92,19 @@ def test_first_key_is_made_before_any_process_has_run(genai: CommandLine, tmp_pa
 def test_keys_live_their_life_on_the_command_line(genai: CommandLine, gateways: list[Service]) -> None:
     genai.done("teams", "create", "search")
     genai.done("projects", "create", "shop", "--team", "search", "--model", "gpt-*")
-    made = genai.done("keys", "create", "app", "--project", "shop", "--expires", "30d", "-q").strip()
+    made = genai.done(
+        "keys", "create", "app", "--project", "shop", "--expires", "30d", "--require-tag", "app", "-q"
+    ).strip()
     assert KEY.fullmatch(made)
     key_id = made[3:15]
     assert genai.done("keys", "list", "--project", "shop").split("\t")[:5] == [key_id, "app", "shop", "-", "active"]
     shown = json.loads(genai.done("keys", "show", key_id, "-o", "json"))
     assert (shown["id"], shown["created_by"]) == (key_id, genai.variables["GENAI_API_KEY"][3:15])
-    assert made[16:] not in str(shown)
+    assert (shown["required_tags"], made[16:] in str(shown)) == (["app"], False)
+    genai.done("projects", "update", "shop", "--require-tag", "cost_center")
+    assert "cost_center" in genai.done("projects", "list")
+    genai.done("projects", "update", "shop", "--require-tag", "")
+    assert "cost_center" not in genai.done("projects", "list")
     assert json.loads(genai.done("me", "-o", "json", GENAI_API_KEY=made))["identity"]["project_id"] == "shop"
     rotated = genai.done("keys", "rotate", key_id, "--grace", "0", "-q").strip()
     refused = genai.run("me", GENAI_API_KEY=made)

@@ -48,12 +48,12 @@ class Authority:
         """What a server with a certificate for these subjects (`DNS:name`, `IP:address`) speaks TLS with."""
         return _server_context(*self.issue_files(*subjects))
 
-    def issue_files(self, *subjects: str, days: int = 2, key_kind: str = KEY) -> Pair:
-        """The files of a certificate for these subjects."""
+    def issue_files(self, *subjects: str, days: int = 2, key_kind: str = KEY, name: str = "server") -> Pair:
+        """The files of a certificate for these subjects, with this common name."""
         self._issued += 1
         certificate, key = (self._directory / f"{self._issued}.{kind}" for kind in ("pem", "key"))
         signed = f"-CA {self.path} -CAkey {self._key} -addext subjectAltName={','.join(subjects)}"
-        _openssl(f"req -x509 -days {days} {key_kind} -subj /CN=server {signed} -keyout {key} -out {certificate}")
+        _openssl(f"req -x509 -days {days} {key_kind} -subj /CN={name} {signed} -keyout {key} -out {certificate}")
         return Pair(certificate, key)
 
     def issue_expired(self, *subjects: str) -> ssl.SSLContext:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
-from services.gateway.access.authentication import Authenticator
+from services.gateway.access.authentication import Authenticator, ReadCertificate
 from services.gateway.access.forwarded_audit import ForwardedAudit
 from services.gateway.access.last_used import LastUsed
 from services.gateway.access.metrics import measured
@@ -52,7 +52,8 @@ async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log
             log.warning(
                 "there is no API key yet; `genai keys create --admin` makes the first", database=database.location
             )
-        authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness, tokens)
+        read = _certificate_reader() if settings.tls_client_ca_file else None
+        authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness, tokens, read)
         servicer = AccessServicer(database, keeper, settings.access_max_key_days)
         handler = service_handler(servicer, SERVICE, log, callers=authenticator)
         with measured(keeper):
@@ -73,3 +74,10 @@ def _open_tokens(path: Path, log: Log) -> TokenVerifier:
     from services.gateway.issuers.tokens import TokenVerifier
 
     return TokenVerifier(read_issuers(path.expanduser().absolute()), log)
+
+
+def _certificate_reader() -> ReadCertificate:
+    # Here, because a gateway without client certificates does not need cryptography.
+    from services.gateway.access.certificates import read_certificate
+
+    return read_certificate

@@ -1,4 +1,5 @@
-"""Authentication: the identity of a caller, from the API key or token in the metadata of its call.
+"""Authentication: the identity of a caller, from the API key or token in the metadata of its call, else from the client
+certificate of its connection.
 
 Keys are looked up in the snapshot, at every call anew, so that a revoked one is refused as soon as the snapshot has the
 news; nothing waits for the database.
@@ -8,32 +9,49 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+import grpc
 
 from proto.identity_pb2 import CallerIdentity
+from services.gateway.access.bound_callers import (
+    CERTIFICATE_NOT_BOUND,
+    BoundCaller,
+    identify_certificate,
+    identify_token,
+)
 from services.gateway.access.key_text import ID_PLACE, PREFIX, hash_of, read_id
 from services.gateway.access.keys import DISABLED, REVOKED
 from services.gateway.access.last_used import LastUsed
 from services.gateway.access.snapshot import Entry, SnapshotKeeper
-from services.gateway.access.token_callers import TokenCaller, identify
 from services.shared.errors import PermissionDenied, Unauthenticated, Unavailable
 from services.shared.identity import Callers, IdentitySigner, check_scope
 from services.shared.metadata import API_KEY_KEY, CREDENTIAL_KEYS, IDENTITY_KEY, Metadata
 
 if TYPE_CHECKING:
-    # Imports PyJWT, which a gateway without issuers does not need.
+    # Import libraries that a gateway without client certificates and issuers does not need.
+    from services.gateway.access.certificates import Certificate
     from services.gateway.issuers.tokens import TokenVerifier
+
+Caller: TypeAlias = "Entry | BoundCaller"
+ReadCertificate: TypeAlias = "Callable[[grpc.aio.ServicerContext], Certificate | None]"
 
 SIGNED_SECONDS = 5.0
 """Time for which a signed identity is used again; services accept it for a minute."""
+
+MAX_BOUND = 1000
 
 _NO_HASH = bytes(32)
 """A hash that keys with an unknown id are compared with, so that the time tells nothing."""
 
 
 class Authenticator(Callers):
-    """The check of who calls the gateway: by API key, and not by what a service behind it accepts."""
+    """The check of who calls the gateway: by key, token or certificate, and not by what a service behind it accepts.
+
+    A key or token wins over the certificate of the connection, which may belong to a machine or a proxy that many
+    callers share; and where the key is wrong, the certificate does not make up for it.
+    """
 
     are_direct = True
 
@@ -44,6 +62,7 @@ class Authenticator(Callers):
         last_used: LastUsed,
         max_staleness: float,
         tokens: TokenVerifier | None = None,
+        read_certificate: ReadCertificate | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
@@ -51,22 +70,65 @@ class Authenticator(Callers):
         self._last_used = last_used
         self._max_staleness = max_staleness
         self._tokens = tokens
+        self._read_certificate = read_certificate
         self._now = now
+        self._bound: dict[Certificate, tuple[int, BoundCaller]] = {}
+        """The callers of certificates, with the state of the snapshot that they were derived from."""
         self._sign = signer.sign
         self.require(signer)
 
-    async def identify(self, metadata: Metadata, scope: str, peer: str = "") -> CallerIdentity:
+    async def identify(
+        self, metadata: Metadata, scope: str, peer: str = "", context: grpc.aio.ServicerContext | None = None
+    ) -> CallerIdentity:
         """The identity of a caller. Raises Unauthenticated, Unavailable AUTH_UNAVAILABLE or PermissionDenied."""
-        return (await self.admit(metadata, scope, peer)).identity
+        return (await self.admit(metadata, scope, peer, context)).identity
 
-    async def admit(self, metadata: Metadata, scope: str, peer: str) -> Entry | TokenCaller:
+    async def admit(
+        self, metadata: Metadata, scope: str, peer: str, context: grpc.aio.ServicerContext | None
+    ) -> Caller:
         """A caller with its identity. Raises as `identify` does."""
-        credential = _read_credential(metadata)
+        credentials = set(_credentials(metadata))
+        certificate = None if credentials else self._certificate_of(context)
+        caller = self._find_bound(certificate) if certificate else await self._find(credentials, peer)
+        check_scope(caller.identity, scope)
+        if isinstance(caller, Entry):
+            self._last_used.note(caller.key.id)
+        return caller
+
+    def _certificate_of(self, context: grpc.aio.ServicerContext | None) -> Certificate | None:
+        return self._read_certificate(context) if self._read_certificate and context else None
+
+    def _find_bound(self, certificate: Certificate) -> BoundCaller:
+        self._check_staleness()
+        if self._now() >= certificate.expires_at:
+            # TLS has looked at it when the connection was made, which may be long ago.
+            raise Unauthenticated(
+                "the client certificate of the connection has expired; connect with a new one",
+                reason="CERTIFICATE_EXPIRED",
+            )
+        snapshot = self._keeper.snapshot
+        seq, kept = self._bound.get(certificate, (-1, None))
+        if kept and seq == snapshot.seq:
+            return kept
+        try:
+            caller = identify_certificate(certificate, snapshot)
+        except Unauthenticated as error:
+            if error.reason == CERTIFICATE_NOT_BOUND and not self._keeper.is_current:
+                # It may have been bound meanwhile.
+                raise _unavailable() from None
+            raise
+        if len(self._bound) >= MAX_BOUND:
+            self._bound.clear()
+        self._bound[certificate] = snapshot.seq, caller
+        return caller
+
+    async def _find(self, credentials: Collection[str], peer: str) -> Caller:
+        credential = _only(credentials)
         if self._tokens and credential.count(".") == 2:
-            caller = await self._read_token(credential, self._tokens)
-            check_scope(caller.identity, scope)
-            return caller
-        entry = self._find(credential)
+            verified = await self._tokens.verify(credential)
+            self._check_staleness()
+            return identify_token(verified, self._keeper.snapshot)
+        entry = self._find_key(credential)
         if not entry.accepts(address_of(peer)):
             raise PermissionDenied(
                 "the key is not accepted from your network; ask for one that is",
@@ -74,17 +136,13 @@ class Authenticator(Callers):
                 metadata={"key_id": entry.key.id},
                 logged={"key_id": entry.key.id},
             )
-        check_scope(entry.identity, scope)
-        self._last_used.note(entry.key.id)
         return entry
 
-    async def _read_token(self, token: str, tokens: TokenVerifier) -> TokenCaller:
-        verified = await tokens.verify(token)
+    def _check_staleness(self) -> None:
         if self._keeper.age_seconds() > self._max_staleness:
             raise _unavailable()
-        return identify(verified, self._keeper.snapshot)
 
-    def signed(self, caller: Entry | TokenCaller) -> Metadata:
+    def signed(self, caller: Caller) -> Metadata:
         """The metadata that say to services who calls."""
         until, value = caller.signed
         now = self._now()
@@ -93,14 +151,13 @@ class Authenticator(Callers):
             caller.signed = now + SIGNED_SECONDS, value
         return ((IDENTITY_KEY, value),)
 
-    def _find(self, text: str) -> Entry:
+    def _find_key(self, text: str) -> Entry:
         digest, entry = hash_of(text), self._keeper.snapshot.keys.get(text[ID_PLACE])
         is_right = hmac.compare_digest(digest, entry.hash if entry else _NO_HASH)
         is_previous = hmac.compare_digest(digest, (entry and entry.previous_hash) or _NO_HASH)
         if not entry or not (is_right or is_previous):
             raise self._not_found(text)
-        if self._keeper.age_seconds() > self._max_staleness:
-            raise _unavailable()
+        self._check_staleness()
         self._check_state(entry, is_previous=not is_right)
         return entry
 
@@ -131,17 +188,16 @@ class Authenticator(Callers):
             raise _refused("KEY_DISABLED", f"the {blocked} of the API key is disabled", key.id)
 
 
-def _read_credential(metadata: Metadata) -> str:
+def _only(credentials: Collection[str]) -> str:
     """The key or token that a caller has sent. Raises Unauthenticated."""
-    keys = set(_credentials(metadata))
-    if not keys:
+    if not credentials:
         raise Unauthenticated(
             "the call has no API key; send `authorization: Bearer gk_…`, in the SDK with api_key= or GENAI_API_KEY",
             reason="KEY_MISSING",
         )
-    if len(keys) > 1:
+    if len(credentials) > 1:
         raise _invalid("the call has several API keys; send one")
-    return keys.pop()
+    return next(iter(credentials))
 
 
 def _credentials(metadata: Metadata) -> Iterator[str]:
@@ -171,5 +227,5 @@ def _refused(reason: str, message: str, key_id: str) -> Unauthenticated:
 
 def _unavailable() -> Unavailable:
     return Unavailable(
-        "whether the API key is valid cannot be found out now; try again", reason="AUTH_UNAVAILABLE", retry_after=1.0
+        "whether you may call cannot be found out now; try again", reason="AUTH_UNAVAILABLE", retry_after=1.0
     )

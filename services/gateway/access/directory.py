@@ -73,7 +73,7 @@ class Directory:
         return project
 
     async def update_project(self, request: UpdateProjectRequest, by: Actor) -> Project:
-        changeable = ("name", "model_globs", "capture", "disabled")
+        changeable = ("name", "model_globs", "required_tags", "capture", "disabled")
         async with self._changes.begin(by) as change:
             before = await PROJECTS.get(change.connection, request.project.id)
             after = _masked(before, request.project, request.update_mask, changeable)

@@ -36,7 +36,7 @@ DEFAULT_DAYS = 90
 DEFAULT_GRACE_SECONDS = DAY_SECONDS
 MAX_GRACE_SECONDS = 30 * DAY_SECONDS
 
-CHANGEABLE = ("name", "scopes", "model_globs", "fixed_tags", "capture", "cidrs", "expires_at")
+CHANGEABLE = ("name", "scopes", "model_globs", "fixed_tags", "required_tags", "capture", "cidrs", "expires_at")
 
 ACTIVE, DISABLED, REVOKED = ApiKey.STATE_ACTIVE, ApiKey.STATE_DISABLED, ApiKey.STATE_REVOKED
 

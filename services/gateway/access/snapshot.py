@@ -109,6 +109,7 @@ class Snapshot:
         identity.model_globs.extend(globs)
         identity.capture = key.capture or identity.capture
         identity.tags.update(key.fixed_tags)
+        identity.required_tags.extend(name for name in key.required_tags if name not in identity.required_tags)
         return identity
 
     def identity_in(self, project_id: str, user_id: str = "", key_id: str = "") -> CallerIdentity:
@@ -121,6 +122,7 @@ class Snapshot:
             model_globs=project.model_globs,
             limits=self._rules.of(key_id, project_id, project.team_id, user_id),
             capture=project.capture,
+            required_tags=project.required_tags,
         )
 
     def user_with(self, issuer: str, subject: str) -> str:

@@ -27,6 +27,10 @@ SCOPES = (
 )
 DEFAULT_SCOPES = ("generate", "models.read", "prompts.read", "sessions", "usage.read")
 
+CERTIFICATE_ISSUER = "mtls"
+"""The issuer that bindings of client certificates have, by whichever authority these are signed."""
+CERTIFICATE_CLAIMS = ("uri", "dns", "cn")
+
 ROLES = ("admin", "auditor", "member")
 
 WINDOWS: Mapping[str, Sequence[str]] = {
@@ -56,6 +60,10 @@ MAX_LIMIT_BYTES = 128
 MAX_TAGS = 16
 MAX_TAG_BYTES = 2048
 
+MAX_REQUIRED_TAGS = 8
+"""Tags that a key or a project requires; those of both together fit into a request."""
+MAX_REQUIRED_TAG_BYTES = 512
+
 MAX_CIDRS = 16
 MAX_SOFT_PERCENTS = 8
 
@@ -71,6 +79,7 @@ def check_team(team: Team) -> None:
 def check_project(project: Project) -> None:
     _check_text("project.name", project.name, MAX_NAME)
     _check_globs("project.model_globs", project.model_globs)
+    _check_required_tags("project.required_tags", project.required_tags)
     _check_capture("project.capture", project.capture)
 
 
@@ -85,6 +94,7 @@ def check_key(key: ApiKey) -> None:
     check_scopes("key.scopes", key.scopes)
     _check_globs("key.model_globs", key.model_globs)
     _check_tags("key.fixed_tags", key.fixed_tags)
+    _check_required_tags("key.required_tags", key.required_tags)
     _check_capture("key.capture", key.capture)
     _check_cidrs("key.cidrs", key.cidrs)
 
@@ -114,6 +124,8 @@ def check_binding(binding: Binding) -> None:
     check_rule_id("binding.id", binding.id)
     for name in ("issuer", "claim", "value"):
         _check_text(f"binding.{name}", getattr(binding, name), MAX_TEXT, required=True)
+    if binding.issuer == CERTIFICATE_ISSUER:
+        _check_word("binding.claim", binding.claim, CERTIFICATE_CLAIMS)
     check_scopes("binding.scopes", binding.scopes)
 
 
@@ -165,12 +177,12 @@ def apply_mask(stored: Message, given: Message, mask: FieldMask, changeable: Col
     stored.MergeFrom(taken)
 
 
-def _check_text(field: str, value: str, longest: int, *, required: bool = False) -> None:
+def _check_text(field: str, value: str, longest: int, *, required: bool = False, joiners: bool = True) -> None:
     if required and not value:
         raise InvalidRequest.field(field, "is required")
     if len(value) > longest:
         raise InvalidRequest.field(field, f"has {len(value)} characters and may have {longest}")
-    if has_invisible(value, joiners=True):
+    if has_invisible(value, joiners=joiners):
         raise InvalidRequest.field(field, "must not contain control or invisible characters")
 
 
@@ -200,6 +212,16 @@ def _check_tags(field: str, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
         _check_text(field, key, MAX_TEXT, required=True)
         _check_text(field, value, MAX_TEXT)
+
+
+def _check_required_tags(field: str, names: Sequence[str]) -> None:
+    if len(names) > MAX_REQUIRED_TAGS or _bytes(*names) > MAX_REQUIRED_TAG_BYTES:
+        raise InvalidRequest.field(field, f"must be at most {MAX_REQUIRED_TAGS}, of {MAX_REQUIRED_TAG_BYTES} bytes")
+    for place, name in enumerate(names):
+        # As the tags of requests, which have no joiners either.
+        _check_text(f"{field}[{place}]", name, MAX_TEXT, required=True, joiners=False)
+        if name in names[:place]:
+            raise InvalidRequest.field(f"{field}[{place}]", f"{name} is already named")
 
 
 def _check_cidrs(field: str, cidrs: Sequence[str]) -> None:

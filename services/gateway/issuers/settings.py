@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from services.gateway.access.validation import CERTIFICATE_ISSUER
 from services.shared.errors import StartupError
 from services.shared.settings import is_loopback
 
@@ -82,6 +83,8 @@ def read_issuers(path: Path) -> list[Issuer]:
         problems = [f"{_place(problem['loc'])}{problem['msg']}" for problem in error.errors()]
         raise StartupError(f"{VARIABLE}: {path}: {'; '.join(problems)}") from None
     names = [issuer.issuer for issuer in issuers]
+    if CERTIFICATE_ISSUER in names:
+        raise StartupError(f"{VARIABLE}: {path}: {CERTIFICATE_ISSUER} is the issuer of client certificates")
     if not names or len(names) > MAX_ISSUERS or len(set(names)) < len(names):
         raise StartupError(f"{VARIABLE}: {path}: must be a list of 1 to {MAX_ISSUERS} issuers, each with another name")
     return issuers

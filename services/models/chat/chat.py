@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 
 from proto import models_pb2
 from services.models.access.allowed_models import allowed_models
+from services.models.access.required_tags import check_required_tags
 from services.models.access.trust import ByTrust, TrustPolicy
 from services.models.attempts.attempts import Attempts, Candidate
 from services.models.attempts.balance import first_usable
@@ -89,6 +90,7 @@ class ChatService:
         return stream(request, call)
 
     async def _begin_repeatable(self, request: models_pb2.ChatRequest, call: Call) -> Repeatable:
+        check_required_tags(request.tags, call)
         await run_in_thread_if_large(work_to_check(request), check_unprompted_request, request)
         return await self._idempotency.begin(request, call)
 
@@ -207,6 +209,7 @@ class ChatService:
 
     async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
+        check_required_tags(request.tags, call)
         prompted = await with_system_prompt(request, PromptRegistry(self._prompts, call.project_id))
         conversation = prompted.conversation
         request = conversation.request

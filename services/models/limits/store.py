@@ -104,7 +104,7 @@ class LimitStore(Protocol):
 
     @property
     def is_immediate(self) -> bool:
-        """Whether its commands are done without any wait, in which they could be cancelled."""
+        """True for a store that never waits, so that no cancellation comes in between."""
 
     async def admit(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
         """Charges a call, if every enforced charge fits, and none is cold or stale; else changes nothing.

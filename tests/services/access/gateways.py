@@ -6,6 +6,7 @@ import contextlib
 import io
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,6 +26,7 @@ from services.shared.identity import IdentitySigner
 from services.shared.logs import LineWriter, Log
 from services.shared.metadata import IDENTITY_KEY
 from services.shared.server import running
+from services.shared.tls import open_server_tls
 from tests.services.gateway.gateways import MODELS, refusing_address, serving, unary
 from tests.support.databases import provide_behind
 from tests.support.errors import Failure, failure_of
@@ -100,15 +102,31 @@ async def access_gateway(url: str, models: str, **settings: str) -> AsyncIterato
     given = {"ACCESS_DATABASE_URL": url, "AUTH_MODE": "required", **settings}
     written = io.BytesIO()
     log = Log(LineWriter(written), "gateway", "info")
-    async with open_access(AccessSettings.model_validate(given), IdentitySigner([KEY]), log) as access:
+    read = AccessSettings.model_validate(given)
+    async with open_access(read, IdentitySigner([KEY]), log) as access:
         with refusing_address() as nowhere:
             backends = open_backends(models, nowhere, log)
             proxy = Proxy(backends, log, authenticator=access.authenticator, audit=access.audit)
             server = GatewayServer([proxy], backends, log, access)
-            address = f"127.0.0.1:{server.bind('127.0.0.1', 0)}"
-            async with running(server), grpc.aio.insecure_channel(address) as channel:
+            tls = open_server_tls(read, log)
+            address = f"127.0.0.1:{server.bind('127.0.0.1', 0, tls=tls)}"
+            async with running(server), _channel(address, read) as channel:
                 yield AccessGateway(address, channel, access, written)
             await close_backends(backends)
+
+
+def _channel(address: str, settings: AccessSettings) -> grpc.aio.Channel:
+    """A channel to a gateway; in TLS with the certificate that these settings give to clients, if they give one."""
+    if settings.tls_cert_file is None:
+        return grpc.aio.insecure_channel(address)
+    return secure_channel(address, settings.tls_ca_file, settings.tls_client_cert_file, settings.tls_client_key_file)
+
+
+def secure_channel(address: str, *files: Path | None) -> grpc.aio.Channel:
+    """A channel with a connection of its own, by the files of an authority, a certificate and its key."""
+    authority, certificate, key = (file.read_bytes() if file else None for file in files)
+    credentials = grpc.ssl_channel_credentials(authority, key, certificate)
+    return grpc.aio.secure_channel(address, credentials, [("grpc.use_local_subchannel_pool", 1)])
 
 
 class Front:

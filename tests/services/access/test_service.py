@@ -93,6 +93,7 @@ async def test_wrong_field_is_named(gateway: AccessGateway) -> None:
         (project(project=pb.Project(id="x", team_id="default", model_globs=["a b"])), "project.model_globs[0]"),
         (project(project=pb.Project(id="x", team_id="default", model_globs=["a"] * 65)), "project.model_globs"),
         (project(project=pb.Project(id="x", team_id="default", capture="some")), "project.capture"),
+        (project(project=pb.Project(id="x", team_id="default", required_tags=["\u200d"])), "project.required_tags[0]"),
         (user(user=pb.User(id="x", role="king")), "user.role"),
         (user(user=pb.User(id="x", team_id="nobody")), "user.team_id"),
         (key(key=pb.ApiKey(project_id="default")), "key.name"),
@@ -102,6 +103,9 @@ async def test_wrong_field_is_named(gateway: AccessGateway) -> None:
         (key(key=pb.ApiKey(**of_default, scopes=["admin", "admin"])), "key.scopes[1]"),
         (key(key=pb.ApiKey(**of_default, cidrs=["10.0.0.1/8"])), "key.cidrs[0]"),
         (key(key=pb.ApiKey(**of_default, fixed_tags={"": "x"})), "key.fixed_tags"),
+        (key(key=pb.ApiKey(**of_default, required_tags=["a", ""])), "key.required_tags[1]"),
+        (key(key=pb.ApiKey(**of_default, required_tags=["a", "a"])), "key.required_tags[1]"),
+        (key(key=pb.ApiKey(**of_default, required_tags=list("abcdefghi"))), "key.required_tags"),
         (key(key=pb.ApiKey(**of_default, expires_at=at(-1))), "key.expires_at"),
         (key(key=pb.ApiKey(**of_default, expires_at=at(366 * DAY))), "key.expires_at"),
         (key(key=pb.ApiKey(**of_default, expires_at=Timestamp(seconds=2**40))), "key.expires_at"),
@@ -181,6 +185,25 @@ async def test_revoked_key_cannot_be_changed(gateway: AccessGateway) -> None:
         with row(type(request).__name__):
             failure = await failure_of(gateway.call(request))
             assert (failure.code, failure.reason) == (PRECONDITION, "KEY_REVOKED")
+
+
+async def test_identity_carries_the_tags_that_are_required(fronted: Front) -> None:
+    gateway = fronted.gateway
+    project = pb.Project(id="shop", team_id="default", required_tags=["cost_center"])
+    await gateway.call(pb.CreateProjectRequest(project=project))
+    key, secret = await gateway.new_key(project_id="shop", required_tags=["app", "cost_center"])
+    await gateway.models(("authorization", f"Bearer {secret}"))
+    assert list(fronted.recorder.identity().required_tags) == ["cost_center", "app"]
+    changes = (
+        pb.UpdateKeyRequest(key=pb.ApiKey(id=key.id), update_mask=mask("required_tags")),
+        pb.UpdateProjectRequest(
+            project=pb.Project(id="shop", required_tags=["team"]), update_mask=mask("required_tags")
+        ),
+    )
+    for change in changes:
+        await gateway.call(change)
+    await gateway.models(("authorization", f"Bearer {secret}"))
+    assert list(fronted.recorder.identity().required_tags) == ["team"]
 
 
 async def test_identity_carries_the_limits_that_apply(fronted: Front) -> None:
