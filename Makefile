@@ -66,6 +66,7 @@ sdk: $(READY) ## Generate the SDK's blocking half from the asynchronous one
 bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.crowds
+	$(BIN)/python -m benchmarks.guarded
 
 fuzz: setup ## Send 100,000 mutated messages, frames, answers, streams and schemas each; FUZZ="streams" for some
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+import grpc
 
 from services.shared.error_details import DETAILS_KEY
 from services.shared.errors import InvalidRequest
@@ -11,9 +15,11 @@ from services.shared.metadata import INTERNAL_PREFIX, REQUEST_ID_KEY, Metadata, 
 
 BINARY_SUFFIX = "-bin"
 
-# github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, "Header-Name" and "ASCII-Value".
+# github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, "Header-Name".
 _KEY = re.compile(r"[0-9a-z_.-]+")
-_TEXT = re.compile(r"[\x20-\x7e]*")
+
+MAX_KEYS = 1024
+"""Keys whose form is remembered."""
 
 
 def forwarded(received: Metadata, withheld: Collection[str] = ()) -> Metadata:
@@ -31,30 +37,59 @@ def forwarded(received: Metadata, withheld: Collection[str] = ()) -> Metadata:
 
 
 def returned(received: Iterable[tuple[str, str | bytes]]) -> Metadata:
-    """The backend's metadata for the caller: those that are not the gateway's own and that grpc can send."""
-    return tuple(
-        (key, value)
-        for key, value in received
-        if key == DETAILS_KEY or (not _is_for_gateway(key) and _is_sendable(key, value))
-    )
+    """The backend's metadata for the caller: those that are not of a hop and that grpc can send."""
+    return tuple((key, value) for key, value in received if _may_return(key) and _is_sendable(key, value))
+
+
+class Fields(grpc.aio.Metadata):  # type: ignore[misc]  # grpc ships no types
+    """Metadata to send, as they are: grpc's own class groups them by their keys, and takes them apart again."""
+
+    def __init__(self, fields: Metadata) -> None:
+        self._fields = fields
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+async def received_first(onward: Any) -> Metadata:
+    """The initial metadata of a call's answer, as grpc's core has them."""
+    return await onward._cython_call.initial_metadata() or ()
+
+
+async def received_last(onward: Any) -> Metadata:
+    """The trailing metadata of a call's answer, as grpc's core has them."""
+    status = await onward._cython_call.status()
+    return status.trailing_metadata() or ()
+
+
+@functools.lru_cache(MAX_KEYS)
+def _may_return(key: str) -> bool:
+    return key == DETAILS_KEY or not belongs_to_hop(key)
 
 
 def _is_for_gateway(key: str) -> bool:
     return belongs_to_hop(key) or key.startswith(INTERNAL_PREFIX)
 
 
+@functools.lru_cache(MAX_KEYS)
 def _ends_here(key: str) -> bool:
     return key == REQUEST_ID_KEY or _is_for_gateway(key)
 
 
 def _is_sendable(key: str, value: str | bytes) -> bool:
     """Whether grpc sends a field: the key has lower-case letters, digits and `_.-`; the value is binary or ASCII."""
-    if not _KEY.fullmatch(key):
-        return False
     if key.endswith(BINARY_SUFFIX):
         # The bare suffix is a text key to grpc's core and a binary one to its Python half.
-        return key != BINARY_SUFFIX
-    return isinstance(value, str) and bool(_TEXT.fullmatch(value))
+        return key != BINARY_SUFFIX and _is_key(key)
+    return _is_key(key) and isinstance(value, str) and value.isascii() and value.isprintable()
+
+
+@functools.lru_cache(MAX_KEYS)
+def _is_key(key: str) -> bool:
+    return bool(_KEY.fullmatch(key))
 
 
 def _invalid(key: str) -> InvalidRequest:

@@ -20,7 +20,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
 from proto import models_pb2
-from services.gateway.metadata import forwarded, returned
+from services.gateway.metadata import Fields, forwarded, received_first, received_last, returned
 from services.gateway.routes import Backend
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
@@ -220,7 +220,7 @@ class Forward:
             raise self._lost(call, "has ended the call without an answer")
         call.log_fields["response_bytes"] = len(response)
         PROCESS_RESPONSES.hold(response, call.caller, context)
-        context.set_trailing_metadata(returned(await onward.trailing_metadata()))
+        context.set_trailing_metadata(returned(await received_last(onward)))
         return response
 
     async def _write_responses(self, onward: Any, call: Call, context: grpc.aio.ServicerContext) -> None:
@@ -231,7 +231,7 @@ class Forward:
                 async for message in onward:
                     await writer.write(message)
                     messages += 1
-            context.set_trailing_metadata(returned(await onward.trailing_metadata()))
+            context.set_trailing_metadata(returned(await received_last(onward)))
         finally:
             call.waited += time.perf_counter() - begun
             call.log_fields["messages"] = messages
@@ -243,7 +243,7 @@ class Forward:
         context: grpc.aio.ServicerContext,
     ) -> Result:
         """Sends the call to a replica, and delivers its answer."""
-        metadata = await self._metadata(call, context)
+        metadata = Fields(await self._metadata(call, context))
         data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
         call.log_fields["request_bytes"] = len(data)
         large = None
@@ -379,7 +379,7 @@ def _timeout(call: Call) -> float | None:
 async def _return_initial_metadata(onward: Any, context: grpc.aio.ServicerContext) -> None:
     # Empty metadata are not sent: after response headers, the caller's grpc takes the call as accepted and does not
     # repeat it.
-    metadata = returned(await onward.initial_metadata())
+    metadata = returned(await received_first(onward))
     if metadata:
         await context.send_initial_metadata(metadata)
 

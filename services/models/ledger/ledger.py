@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from services.models.ledger.outbox import SHIP_RECORDS, Outbox
 from services.models.ledger.records import UsageRecord, encode_record
-from services.models.ledger.segments import Segment, keep_refused
+from services.models.ledger.segments import Contents, Segment, keep_refused
 from services.models.ledger.store import Added, UsageStore
 from services.shared.errors import PlatformError
 from services.shared.logs import Log
@@ -118,13 +118,18 @@ class Ledger:
             await self._ship(segment, process_is_lost)
 
     async def _ship(self, segment: Segment, process_is_lost: bool) -> None:
-        contents = await asyncio.to_thread(segment.read, process_is_lost=process_is_lost)
+        contents = await self._read(segment, process_is_lost)
         for start in range(0, len(contents.records), SHIP_RECORDS):
             await self._add(contents.records[start : start + SHIP_RECORDS])
         if contents.damaged:
             self.damaged += contents.damaged
             self._log.warning("records of the ledger are damaged", file=segment.path.name, records=contents.damaged)
         self.outbox.drop(segment)
+
+    async def _read(self, segment: Segment, process_is_lost: bool) -> Contents:
+        if segment.kept is not None:
+            return Contents(segment.kept, 0)
+        return await asyncio.to_thread(segment.read, process_is_lost=process_is_lost)
 
     async def _ship_unwritten(self) -> None:
         while records := self.outbox.unwritten[:SHIP_RECORDS]:

@@ -92,14 +92,18 @@ def encode_frame(kind: Kind, payload: bytes) -> bytes:
 
 def read_frames(data: bytes) -> Iterator[tuple[Kind, bytes] | None]:
     """The frames in the bytes of a file, None for one that is damaged. One with a wrong checksum is skipped; behind a
-    length that cannot be right, such as that of a write which was cut off, nothing more is read."""
+    length that cannot be right, such as that of a write which was cut off, nothing more is read. Zeros are the room
+    that was not written yet."""
     start = 0
     while start < len(data):
         payload_start = start + _HEADER.size
         if payload_start > len(data):
-            yield None
+            if any(data[start:]):
+                yield None
             return
         length, checksum, kind = _HEADER.unpack_from(data, start)
+        if not length:
+            return
         start = payload_start + length
         if length > MAX_PAYLOAD_BYTES or start > len(data):
             yield None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
 import os
@@ -309,12 +310,12 @@ async def test_a_large_outbox_is_in_several_files(
 ) -> None:
     monkeypatch.setattr(outbox_module, "SEGMENT_BYTES", 1000)
     async with opened(tmp_path, f"sqlite:///{sqlite_file}") as ledger:
-        for number in range(100):
+        for number in range(123):
             ledger.outbox.begin(record(f"{number:03}"))
             await ledger.outbox.end(record(f"{number:03}"))
         assert len(files(tmp_path)) > 5
         await ledger.flush()
-        assert len(await events(ledger)) == 100
+        assert len(await events(ledger)) == 123
         assert ledger.outbox.bytes == 0
 
 
@@ -324,17 +325,19 @@ async def test_a_disk_that_refuses_records_loses_none(
     told = Told()
     async with opened(tmp_path, f"sqlite:///{sqlite_file}", told=told) as ledger:
         await ledger.outbox.end(record("a"))
-        real_write = os.write
+        await ledger.flush()
+        taking_room = os.posix_fallocate
 
-        def write_half(descriptor: int, data: bytes) -> int:
-            return real_write(descriptor, data[: len(data) // 2])
+        def refuse_room(*_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(os, "write", write_half)
+        monkeypatch.setattr(os, "posix_fallocate", refuse_room)
         await ledger.outbox.end(record("b"))
+        assert list((tmp_path / "usage").iterdir()) == []
         monkeypatch.setattr(outbox_module, "MAX_UNWRITTEN_BYTES", 1)
         with pytest.raises(Unavailable, match="cannot be recorded"):
             ledger.outbox.check_room()
-        monkeypatch.setattr(os, "write", real_write)
+        monkeypatch.setattr(os, "posix_fallocate", taking_room)
         await ledger.outbox.end(record("c"))
         await ledger.flush()
         ledger.outbox.check_room()
@@ -359,7 +362,7 @@ async def test_records_are_on_the_disk_when_that_is_asked_for(
 
 def test_only_one_takes_a_file_over(tmp_path: Path) -> None:
     path = tmp_path / "1-1-1.log"
-    segment = Segment.create(path)
+    segment = Segment.create(path, 1000)
     assert Segment.adopt(path) is None
     segment.close()
     adopted = Segment.adopt(path)
