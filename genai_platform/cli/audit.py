@@ -47,5 +47,6 @@ def verify() -> None:
     found = call(VerifyAuditEventsRequest(), VerifyAuditEventsResponse)
     if found.broken_seq:
         fail(f"the event {found.broken_seq} is missing or was changed; the {found.events} before it are as written")
-    say(f"all {found.events} events are as they were written")
+    older = f", from number {found.first_seq} on; older ones were deleted" if found.first_seq > 1 else ""
+    say(f"all {found.events} events are as they were written{older}")
     click.echo(found.head_hash)
