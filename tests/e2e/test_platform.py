@@ -41,11 +41,12 @@ Result = TypeVar("Result")
 class Upstream:
     """A scripted provider on a loop of its own, for tests that block."""
 
-    def __init__(self) -> None:
+    def __init__(self, default: Callable[[Received], Script] | None = None) -> None:
+        """`default` is what it answers, `answer` unless another is given."""
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        self.server = self.do(ScriptedUpstream(default=answer).__aenter__())
+        self.server = self.do(ScriptedUpstream(default=default or answer).__aenter__())
 
     @property
     def url(self) -> str:

@@ -124,7 +124,7 @@ def _channel(address: str, settings: AccessSettings) -> grpc.aio.Channel:
 
 def secure_channel(address: str, *files: Path | None) -> grpc.aio.Channel:
     """A channel with a connection of its own, by the files of an authority, a certificate and its key."""
-    authority, certificate, key = (file.read_bytes() if file else None for file in files)
+    authority, certificate, key = (file.read_bytes() if file else None for file in (*files, None, None)[:3])
     credentials = grpc.ssl_channel_credentials(authority, key, certificate)
     return grpc.aio.secure_channel(address, credentials, [("grpc.use_local_subchannel_pool", 1)])
 
