@@ -150,12 +150,10 @@ def _microseconds(rule: Rule, units: int) -> int:
 
 
 def _units(rule: Rule, estimate: Estimate) -> int:
-    match rule.resource:
-        case "tokens":
-            return estimate.tokens
-        case "nano_usd":
-            return estimate.nano_usd or 0
-    return 1
+    resource = rule.resource
+    if resource == "tokens":
+        return estimate.tokens
+    return estimate.nano_usd or 0 if resource == "nano_usd" else 1
 
 
 def _key(rule: Rule, member: str, window: str) -> str:

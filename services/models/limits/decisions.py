@@ -68,14 +68,14 @@ class Decision(NamedTuple):
     store_refused: bool = False
     """Whether the allowance of this process for money is used up while the store is away."""
 
-    @property
-    def over(self) -> Sequence[Standing]:
-        """The limits that the call is over."""
-        return [standing for standing in self.standings if standing.is_over]
+    over: Sequence[Standing] = ()
+    """Those of the standings that the call is over."""
 
     @property
     def refused_by(self) -> Standing | None:
         """The tightest limit that refuses the call: a budget, else the one with the longest wait."""
+        if not self.over:
+            return None
         refusing = [standing for standing in self.over if standing.charge.is_enforced]
         return max(refusing, key=_tightness) if refusing else None
 
@@ -89,6 +89,7 @@ class Decision(NamedTuple):
         return [
             Crossing(standing.rule, standing.charge.scope, percent, standing.used, standing.window_end)
             for standing in self.standings
+            if standing.crossed
             for percent in standing.crossed
         ]
 
@@ -130,36 +131,50 @@ def _rate_trailers(resource: Resource, standing: Standing) -> Iterator[tuple[str
 
 def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:
     """Reads the decision of a store. No charge is cold or stale."""
-    is_charged = may_go_on(charges, outcome.readings)
-    return Decision(
+    is_charged = outcome.worst is State.FITS or may_go_on(charges, outcome.readings)
+    now = outcome.now
+    return decision_of(
         [
-            _standing(charge, reading, outcome.now, is_charged=is_charged)
+            _rate_standing(charge, reading, now, is_charged=is_charged)
+            if charge.kind == "rate"
+            else _counter_standing(charge, reading, now, is_charged=is_charged)
             for charge, reading in zip(charges, outcome.readings, strict=True)
         ]
     )
 
 
-def _standing(charge: Charge, reading: Reading, now: int, *, is_charged: bool) -> Standing:
+def decision_of(standings: Sequence[Standing], *, is_degraded: bool = False) -> Decision:
+    """The decision that standings are of."""
+    return Decision(standings, is_degraded, over=[standing for standing in standings if standing.is_over])
+
+
+def _counter_standing(charge: Charge, reading: Reading, now: int, *, is_charged: bool) -> Standing:
     is_over = reading.state is State.OVER
-    if charge.kind == "rate":
-        return _rate_standing(charge, reading, now, is_over=is_over, is_charged=is_charged and not is_over)
-    used = reading.used + reading.held + (charge.units if is_charged else 0)
-    remaining = max(0, charge.rule.amount - used)
+    used = reading.used + reading.held
+    if is_charged:
+        used += charge.units
+    remaining = charge.rule.amount - used
+    if remaining < 0:
+        remaining = 0
     if charge.kind == "slots":
         return Standing(charge, is_over, used, remaining, None, SLOT_RETRY_SECONDS)
-    reset = None if charge.span.end == FOREVER else max(0, charge.span.end - now) / MICROSECONDS
-    crossed = _crossed(charge, reading.peak, used) if is_charged else ()
+    end = charge.span.end
+    reset = None if end == FOREVER else max(0, end - now) / MICROSECONDS
+    crossed = _crossed(charge, reading.peak, used) if is_charged and charge.rule.soft_percents else ()
     return Standing(charge, is_over, used, remaining, reset, None, crossed)
 
 
-def _rate_standing(charge: Charge, reading: Reading, now: int, *, is_over: bool, is_charged: bool) -> Standing:
-    ahead = reading.used - now + (charge.cost if is_charged else 0)
+def _rate_standing(charge: Charge, reading: Reading, now: int, *, is_charged: bool) -> Standing:
+    ahead = reading.used - now
+    if reading.state is not State.OVER:
+        ahead += charge.cost if is_charged else 0
+        remaining = _whole_units(charge, charge.tolerance - ahead)
+        return Standing(charge, False, max(0, charge.burst - remaining), remaining, ahead / MICROSECONDS, None)
     remaining = _whole_units(charge, charge.tolerance - ahead)
-    wait = (ahead + charge.cost - charge.tolerance) / MICROSECONDS if is_over else None
     # A call that is larger than the whole burst never fits.
     fits_later = charge.rule.amount > 0 and charge.cost <= charge.tolerance
-    used = max(0, charge.burst - remaining)
-    return Standing(charge, is_over, used, remaining, ahead / MICROSECONDS, wait if fits_later else None)
+    wait = (ahead + charge.cost - charge.tolerance) / MICROSECONDS if fits_later else None
+    return Standing(charge, True, max(0, charge.burst - remaining), remaining, ahead / MICROSECONDS, wait)
 
 
 def _whole_units(charge: Charge, microseconds: int) -> int:

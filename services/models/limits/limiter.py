@@ -199,7 +199,8 @@ class Limiter:
         charges = admission.charges
         if not charges:
             return
-        self._local.end(charges)
+        if not self._store.is_immediate:
+            self._local.end(charges)
         self._holdings.pop(admission.id, None)
         settlement = _settlement(admission, tokens, nano_usd)
         if not settlement.rates and not settlement.counters:
@@ -259,7 +260,8 @@ class Limiter:
             decision = decision._replace(is_unpriced=True)
         admission = Admission(self, call_id, decision, at_store=not decision.is_degraded)
         if decision.refused_by is None:
-            self._local.begin(admission.charges)
+            if not self._store.is_immediate:
+                self._local.begin(admission.charges)
             if admission.at_store and (holding := admission.holding()).counters:
                 self._holdings[call_id] = holding
         return admission
@@ -269,10 +271,11 @@ class Limiter:
     ) -> Decision:
         for _ in range(TRIES):
             outcome = await self._breaker.ask(self._store.admit(call_id, charges))
-            if outcome.has(State.STALE):
+            worst = outcome.worst
+            if worst is State.STALE:
                 self._offset = outcome.now - _machine_time()
                 charges = self._charges(rules, facts, estimate, outcome.now)
-            elif outcome.has(State.COLD):
+            elif worst is State.COLD:
                 charges = await self._load(charges, outcome.readings, facts.project)
             else:
                 return decide(charges, outcome)
@@ -381,11 +384,13 @@ def _machine_time() -> int:
 def _settlement(admission: Admission, tokens: int | None, nano_usd: int | None) -> Settlement:
     rates, counters = [], []
     for charge in admission.charges:
+        if not charge.is_settled:
+            continue
         spent = _real_units(charge, tokens, nano_usd)
-        if charge.kind != "rate":
-            counters.append(CounterChange(charge.key, charge.units, spent))
-        elif charge.is_settled:
+        if charge.kind == "rate":
             rates.append(RateChange(charge.key, charge.microseconds(spent) - charge.cost))
+        else:
+            counters.append(CounterChange(charge.key, charge.units, spent))
     return Settlement(admission.id, rates, counters, admission.at_store)
 
 
@@ -393,5 +398,6 @@ def _real_units(charge: Charge, tokens: int | None, nano_usd: int | None) -> int
     """The units that a call has really used; of a request that was made always one."""
     if charge.kind == "slots":
         return 0
-    real = {"tokens": tokens, "nano_usd": nano_usd}.get(charge.rule.resource)
+    resource = charge.rule.resource
+    real = tokens if resource == "tokens" else nano_usd if resource == "nano_usd" else None
     return charge.units if real is None else real

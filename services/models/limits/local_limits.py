@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 
 from services.models.limits.charges import Charge
-from services.models.limits.decisions import Decision, decide
+from services.models.limits.decisions import Decision, decide, decision_of
 from services.models.limits.memory_store import MemoryStore
 from services.models.limits.store import Outcome, Reading, Settlement, State, may_go_on
 
@@ -78,7 +78,7 @@ class LocalLimits:
             standing._replace(charge=charge, crossed=())
             for standing, charge in zip(decision.standings, charges, strict=True)
         ]
-        decision = Decision(standings, is_degraded=True)
+        decision = decision_of(standings, is_degraded=True)
         refused_by = decision.refused_by
         is_of_budget = refused_by is not None and refused_by.charge.kind == "budget"
         return decision._replace(store_refused=is_of_budget)

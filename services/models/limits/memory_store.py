@@ -92,11 +92,14 @@ class MemoryStore:
         """The same without waiting."""
         now = self._clock()
         readings = [self.read(charge, now) for charge in charges]
-        if may_go_on(charges, readings):
-            for charge, reading in zip(charges, readings, strict=True):
-                self._write(call_id, charge, reading, now)
-            if any(charge.is_settled for charge in charges):
-                self._unsettled[call_id] = now + KEPT
+        if not may_go_on(charges, readings):
+            return Outcome(now, readings)
+        is_settled = False
+        for charge, reading in zip(charges, readings, strict=True):
+            self._write(call_id, charge, reading, now)
+            is_settled |= charge.is_settled
+        if is_settled:
+            self._unsettled[call_id] = now + KEPT
         return Outcome(now, readings)
 
     async def load(self, key: str, spent: int, end: int) -> None:

@@ -55,8 +55,10 @@ class Outcome(NamedTuple):
     now: int
     readings: Sequence[Reading]
 
-    def has(self, state: State) -> bool:
-        return any(reading.state is state for reading in self.readings)
+    @property
+    def worst(self) -> State:
+        """The state of the reading that is farthest from letting the call be admitted."""
+        return max([reading.state for reading in self.readings], default=State.FITS)
 
 
 class CounterChange(NamedTuple):

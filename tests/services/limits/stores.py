@@ -59,7 +59,7 @@ def redis_store_at_set_time(url: str) -> RedisStore:
 async def admit_warm(store: LimitStore, call_id: str, charges: list[Charge], spent: int = 0) -> Outcome:
     """The decision of a store whose cold budgets have spent so much."""
     outcome = await store.admit(call_id, charges)
-    if not outcome.has(State.COLD):
+    if outcome.worst is not State.COLD:
         return outcome
     for charge, reading in zip(charges, outcome.readings, strict=True):
         if reading.state is State.COLD:
