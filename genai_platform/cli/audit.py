@@ -30,7 +30,7 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option("--kind", default="", help="Only those of team, project, user, key, limit or binding.")
+@click.option("--kind", default="", help="Only those of team, project, user, key, limit, binding or audit.")
 @click.option("--object", "object_id", default="", help="Only those of the object with this id.")
 @click.option("--actor", default="", help="Only those of this key, subject or operator.")
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most so many; by default all.")
