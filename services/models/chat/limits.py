@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from proto import models_pb2
 from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.models.chat.account import Account
+from services.models.limits.budget_alerts import BudgetAlerts
 from services.models.limits.decisions import Decision
 from services.models.limits.estimate import Estimator
 from services.models.limits.limiter import Admission, Limiter
@@ -19,17 +20,16 @@ from services.shared.call import Call
 from services.shared.call_metrics import team_labels
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.identity import MAX_KNOWN
-from services.shared.logs import Log
 
 
 class ChatLimits:
     """Opens the limits of chats."""
 
-    def __init__(self, limiter: Limiter, estimator: Estimator, meter: LimitMeter, log: Log) -> None:
+    def __init__(self, limiter: Limiter, estimator: Estimator, meter: LimitMeter, alerts: BudgetAlerts) -> None:
         self.limiter = limiter
         self.estimator = estimator
         self.meter = meter
-        self.log = log
+        self.alerts = alerts
         self._rules: dict[int, tuple[CallerIdentity, Sequence[Rule]]] = {}
         """The rules of identities, with these, by their ids."""
 
@@ -106,16 +106,7 @@ class LimitedChat:
         self._limits.meter.note(decision, time.perf_counter() - self._began, team)
         if over := decision.warnings:
             self._call.log_fields["over_limits"] = [standing.rule.id for standing in over]
-        for crossing in decision.crossings:
-            self._limits.log.warning(
-                "budget crossed a soft percent",
-                limit=crossing.rule.id,
-                scope=crossing.scope,
-                percent=crossing.percent,
-                used=crossing.used,
-                amount=crossing.rule.amount,
-                window_end=crossing.window_end,
-            )
+        self._limits.alerts.tell(decision.crossings)
 
 
 def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:

@@ -50,6 +50,8 @@ class Standing(NamedTuple):
 class Crossing(NamedTuple):
     """A soft percent of a budget that was crossed for the first time in a window."""
 
+    key: str
+    """The counter of the budget in this window."""
     rule: Rule
     scope: str
     percent: int
@@ -87,7 +89,9 @@ class Decision(NamedTuple):
     @property
     def crossings(self) -> Sequence[Crossing]:
         return [
-            Crossing(standing.rule, standing.charge.scope, percent, standing.used, standing.window_end)
+            Crossing(
+                standing.charge.key, standing.rule, standing.charge.scope, percent, standing.used, standing.window_end
+            )
             for standing in self.standings
             if standing.crossed
             for percent in standing.crossed
