@@ -77,7 +77,12 @@ async def test_each_limit_refuses_in_its_own_words(store: LimitStore) -> None:
         assert budget.metadata["spent_nano_usd"] == "9500"
         assert budget.metadata["window_end"].endswith("-01T00:00:00Z")
         # A budget is tighter than a wait, and that than a slot.
-        assert (await refused(limiter, SLOTS, REQUESTS, BUDGET)).metadata["limit_id"] == "budget"
+        tightest = await refused(limiter, SLOTS, REQUESTS, BUDGET, TOKENS)
+        assert tightest.metadata["limit_id"] == "budget"
+        quotas = [(quota.quota_id, quota.subject, quota.metric, quota.window) for quota in tightest.quotas]
+        assert quotas[0] == ("budget", "team:t", "nano_usd", "month")
+        assert sorted(quota[0] for quota in quotas) == ["budget", "requests", "slots"]
+        assert tightest.quotas[0].description == tightest.message
         assert (await refused(limiter, SLOTS, REQUESTS)).metadata["limit_id"] == "requests"
         too_large = await refused(limiter, TOKENS, estimate=Estimate(1001, 0))
         assert (too_large.reason, too_large.retry_after) == ("RATE_LIMITED", None)
