@@ -16,7 +16,8 @@
     └── ServerError          INTERNAL, UNKNOWN, DATA_LOSS: a fault of the server
         └── ParseError       the answer does not follow the schema given to `parse`
 
-The server's facts come as google.rpc.ErrorInfo, RetryInfo, BadRequest and QuotaFailure in the trailers (google.aip.dev/193).
+The server's facts come as google.rpc.ErrorInfo, RetryInfo, BadRequest and QuotaFailure in the trailers
+(google.aip.dev/193).
 """
 
 from __future__ import annotations

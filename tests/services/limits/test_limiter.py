@@ -102,6 +102,23 @@ async def test_a_refused_call_takes_nothing_of_any_limit(store: LimitStore) -> N
         }
 
 
+async def test_limits_are_read_without_a_call(store: LimitStore) -> None:
+    async with limiter_on(store) as limiter:
+        rules = [REQUESTS, SLOTS, BUDGET, TOKENS, Rule("gpt-3", "org", "", "tokens", "day", 700, model_glob="gpt-3")]
+        nobody = CALLER.with_models()
+
+        async def left() -> dict[str, int]:
+            return {each.rule.id: each.remaining for each in await limiter.reader.read(nobody, rules)}
+
+        # What is spent of budgets is not known before a call asks.
+        assert await left() == {"requests": 3, "slots": 3, "tokens": 1000}
+        admission = await admitted(limiter, *rules)
+        for _ in range(3):
+            assert await left() == {"requests": 2, "slots": 2, "budget": 9_000, "tokens": 900}
+        await admission.settle(10, 700)
+        assert await left() == {"requests": 2, "slots": 3, "budget": 9_300, "tokens": 990}
+
+
 async def test_the_end_settles_the_difference_once(store: LimitStore) -> None:
     async with limiter_on(store) as limiter:
         rules = (SLOTS, BUDGET, TOKENS)
