@@ -184,7 +184,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
         yield Service(
             servicer,
-            UsageServicer(ledger, trust),
+            UsageServicer(ledger, trust, caller_limits.standings),
             ContentServicer(content),
             f"data in {database.location}, {providers_text}{proxies}",
             database,

@@ -10,7 +10,7 @@ from proto import models_pb2
 from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.models.chat.account import Account
 from services.models.limits.budget_alerts import BudgetAlerts
-from services.models.limits.decisions import Decision
+from services.models.limits.decisions import Decision, Standing
 from services.models.limits.estimate import Estimator
 from services.models.limits.limiter import Admission, Limiter
 from services.models.limits.metrics import LimitMeter
@@ -36,6 +36,15 @@ class ChatLimits:
     def open(self, call: Call) -> LimitedChat:
         """The limits of a chat, which is not admitted yet."""
         return LimitedChat(self, call)
+
+    async def standings(self, identity: CallerIdentity) -> Sequence[Standing]:
+        """The limits of a caller as its next chat finds them; none where one of them cannot be kept here."""
+        try:
+            rules = self.rules_of(identity)
+        except PreconditionFailed:
+            return []
+        facts = Facts(identity.team_id, identity.project_id, identity.key_id, identity.user_id)
+        return await self.limiter.reader.read(facts, rules)
 
     def rules_of(self, identity: CallerIdentity) -> Sequence[Rule]:
         """The rules of an identity, which are remembered for its next call. Raises as `read_rules` does."""

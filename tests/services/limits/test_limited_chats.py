@@ -134,6 +134,9 @@ async def a_rate_holds(stubs: Replicas, upstream: ScriptedUpstream) -> None:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
     assert 0 < refusal.retry_seconds <= 12
     assert refusal.metadata["scope"] == "project:fast"
+    [quota] = refusal.quotas
+    assert (quota.quota_id, quota.subject, quota.quota_value) == ("requests", "project:fast", 5)
+    assert (quota.quota_metric, dict(quota.quota_dimensions)) == ("requests", {"window": "min"})
     assert len(upstream.requests) == 5
     # Another project has the same limit for itself, and is told of it.
     call = stubs[0].Chat(chat_request(), metadata=caller("calm", REQUESTS | {"amount": 5}))
