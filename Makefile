@@ -89,7 +89,7 @@ lock: $(TOOLS)/.ready ## Lock what pyproject.toml asks for, with hashes; with UP
 sbom: $(TOOLS)/.ready ## List what the services install as a CycloneDX SBOM in build/
 	$(PYTHON) -m venv --clear --without-pip build/services
 	$(TOOLS)/bin/python $(PIP) --python build/services/bin/python $(INSTALL_LOCK) requirements/services.lock
-	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate -o $(SBOM) build/services
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject services/pyproject.toml --output-reproducible --validate -o $(SBOM) build/services
 
 clean: ## Remove .venv, build and caches; data/ stays
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
@@ -105,8 +105,8 @@ $(LOCKED): requirements/workshop.lock
 	$(BIN)/python $(PIP) $(INSTALL_LOCK) $<
 	@touch $@
 
-$(READY): $(LOCKED) pyproject.toml
-	$(BIN)/python $(PIP) install --no-deps --no-index --no-build-isolation -e .
+$(READY): $(LOCKED) pyproject.toml services/pyproject.toml
+	$(BIN)/python $(PIP) install --no-deps --no-index --no-build-isolation -e . -e ./services
 	@touch $@
 
 $(TOOLS)/.ready: requirements/tools.lock

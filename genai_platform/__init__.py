@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 # Before everything else: it makes `proto` importable where another package owns that name.
 import genai_platform._stubs  # noqa: F401
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from genai_platform._names import *  # noqa: F403
     from genai_platform._names import __all__ as __all__

@@ -16,7 +16,8 @@
     └── ServerError          INTERNAL, UNKNOWN, DATA_LOSS: a fault of the server
         └── ParseError       the answer does not follow the schema given to `parse`
 
-The server's facts come as google.rpc.ErrorInfo, RetryInfo and BadRequest in the trailers (google.aip.dev/193).
+The server's facts come as google.rpc.ErrorInfo, RetryInfo, BadRequest and QuotaFailure in the trailers
+(google.aip.dev/193).
 """
 
 from __future__ import annotations
@@ -80,6 +81,18 @@ class FieldViolation(NamedTuple):
     description: str
 
 
+class QuotaViolation(NamedTuple):
+    """A limit that has refused a call."""
+
+    limit_id: str
+    subject: str
+    """The scope of the limit, such as `project:search`."""
+    resource: str
+    window: str
+    amount: int
+    description: str
+
+
 class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     """The base of all errors of a call.
 
@@ -89,6 +102,7 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     `retry_after`  seconds to wait before trying again, where that may help, and where nothing was generated; None
                    otherwise
     `violations`   the wrong fields of the request
+    `quotas`       the limits that have refused the call, the tightest first
     `request_id`   the call's id in the server's logs
     `provider_message`  the provider's words about a request that it refused, at most 1 KiB; "" where it said nothing
                         that may be passed on
@@ -108,6 +122,7 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
         metadata: Mapping[str, str] | None = None,
         retry_after: float | None = None,
         violations: Sequence[FieldViolation] = (),
+        quotas: Sequence[QuotaViolation] = (),
         request_id: str = "",
         initial_metadata: Pairs = (),
         trailing_metadata: Pairs = (),
@@ -118,6 +133,7 @@ class GenAIError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
         self.metadata = dict(metadata or {})
         self.retry_after = retry_after
         self.violations = tuple(violations)
+        self.quotas = tuple(quotas)
         self.request_id = request_id
         self._code = code or self.status_code
         self._initial_metadata = initial_metadata
@@ -246,6 +262,7 @@ def translate_error(error: grpc.RpcError, *, address: str, secure: bool, limit: 
         metadata=details.info.metadata,
         retry_after=retry_after,
         violations=details.violations,
+        quotas=details.quotas,
         request_id=next((str(value) for key, value in trailers if key == REQUEST_ID_KEY), request_id),
         initial_metadata=_pairs(error.initial_metadata()),
         trailing_metadata=trailers,
@@ -292,6 +309,7 @@ class _Details(NamedTuple):
     info: error_details_pb2.ErrorInfo
     retry_after: float | None
     violations: tuple[FieldViolation, ...]
+    quotas: tuple[QuotaViolation, ...]
 
 
 def _read_details(trailers: Pairs) -> _Details:
@@ -305,13 +323,21 @@ def _read_details(trailers: Pairs) -> _Details:
     info = error_details_pb2.ErrorInfo()
     retry = error_details_pb2.RetryInfo()
     request = error_details_pb2.BadRequest()
+    quota = error_details_pb2.QuotaFailure()
     for detail in status.details:
-        for message in (info, retry, request):
+        for message in (info, retry, request, quota):
             if detail.Is(message.DESCRIPTOR):
                 detail.Unpack(message)
     retry_after = retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None
     violations = tuple(FieldViolation(entry.field, entry.description) for entry in request.field_violations)
-    return _Details(info, retry_after, violations)
+    return _Details(info, retry_after, violations, tuple(map(_read_quota, quota.violations)))
+
+
+def _read_quota(entry: error_details_pb2.QuotaFailure.Violation) -> QuotaViolation:
+    window = entry.quota_dimensions.get("window", "")
+    return QuotaViolation(
+        entry.quota_id, entry.subject, entry.quota_metric, window, entry.quota_value, entry.description
+    )
 
 
 def _read_attempts(text: str) -> Iterator[Attempt]:

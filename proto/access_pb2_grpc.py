@@ -353,7 +353,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAuditEvents(self, request, context):
-        """Computes the hashes of the whole audit log again. A log that was cut off at its end has the hash that its last event
+        """Computes the hashes of the whole audit log again. Events that were deleted because they were older than
+        AUDIT_RETENTION_DAYS are told by an event `audit.purge`; a beginning that is missing without it is an error. A log that was cut off at its end has the hash that its last event
         had: keep `head_hash` elsewhere to notice that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

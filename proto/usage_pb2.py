@@ -28,7 +28,7 @@ from proto import identity_pb2 as genai__platform_dot_v1_dot_identity__pb2
 from proto import models_pb2 as genai__platform_dot_v1_dot_models__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dgenai_platform/v1/usage.proto\x12\x11genai_platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a genai_platform/v1/identity.proto\x1a\x1egenai_platform/v1/models.proto\"\x13\n\x11GetMyUsageRequest\"\xd5\x01\n\x12GetMyUsageResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07team_id\x18\x03 \x01(\t\x12+\n\x05today\x18\x04 \x01(\x0b\x32\x1c.genai_platform.v1.UsageSums\x12\x30\n\nthis_month\x18\x05 \x01(\x0b\x32\x1c.genai_platform.v1.UsageSums\x12+\n\x06limits\x18\x06 \x03(\x0b\x32\x1b.genai_platform.v1.LimitUse\"\x83\x01\n\x08LimitUse\x12+\n\x05limit\x18\x01 \x01(\x0b\x32\x1c.genai_platform.v1.LimitRule\x12\x11\n\x04used\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12.\n\nwindow_end\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05_used\"\xc9\x01\n\tUsageSums\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x03\x12\x14\n\x0c\x66\x61iled_calls\x18\x02 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x03 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x04 \x01(\x03\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x05 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\x03\x12\x15\n\rcost_nano_usd\x18\x07 \x01(\x03\x12\x16\n\x0eunpriced_calls\x18\x08 \x01(\x03\"t\n\x0bUsageFilter\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\"\xae\x01\n\x10ListUsageRequest\x12\x10\n\x08\x66rom_day\x18\x01 \x01(\t\x12\x0e\n\x06to_day\x18\x02 \x01(\t\x12\x10\n\x08group_by\x18\x03 \x03(\t\x12\x0f\n\x07tag_key\x18\x04 \x01(\t\x12.\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1e.genai_platform.v1.UsageFilter\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"W\n\x11ListUsageResponse\x12)\n\x04rows\x18\x01 \x03(\x0b\x32\x1b.genai_platform.v1.UsageRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbd\x01\n\x08UsageRow\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x11\n\ttag_value\x18\x08 \x01(\t\x12*\n\x04sums\x18\t \x01(\x0b\x32\x1c.genai_platform.v1.UsageSums\"\x99\x01\n\x12\x45xportUsageRequest\x12\x10\n\x08\x66rom_day\x18\x01 \x01(\t\x12\x0e\n\x06to_day\x18\x02 \x01(\t\x12\x10\n\x08group_by\x18\x03 \x03(\t\x12\x0f\n\x07tag_key\x18\x04 \x01(\t\x12.\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1e.genai_platform.v1.UsageFilter\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\"#\n\x13\x45xportUsageResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x10ListCallsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x11ListCallsResponse\x12-\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1e.genai_platform.v1.RunningCall\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbf\x01\n\x0bRunningCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12&\n\x03\x61ge\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x63hunks\x18\x07 \x01(\x03\x12\x0e\n\x06key_id\x18\x08 \x01(\t\x12\x12\n\nproject_id\x18\t \x01(\t\"$\n\x11\x43\x61ncelCallRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x14\n\x12\x43\x61ncelCallResponse2\xa8\x04\n\x0cUsageService\x12g\n\nGetMyUsage\x12$.genai_platform.v1.GetMyUsageRequest\x1a%.genai_platform.v1.GetMyUsageResponse\"\x0c\xfa\xd4\x18\x08generate\x12\x66\n\tListUsage\x12#.genai_platform.v1.ListUsageRequest\x1a$.genai_platform.v1.ListUsageResponse\"\x0e\xfa\xd4\x18\nusage.read\x12r\n\x0b\x45xportUsage\x12%.genai_platform.v1.ExportUsageRequest\x1a&.genai_platform.v1.ExportUsageResponse\"\x12\xfa\xd4\x18\nusage.read\x80\xd5\x18\x01\x30\x01\x12\x66\n\tListCalls\x12#.genai_platform.v1.ListCallsRequest\x1a$.genai_platform.v1.ListCallsResponse\"\x0e\xfa\xd4\x18\nusage.read\x12k\n\nCancelCall\x12$.genai_platform.v1.CancelCallRequest\x1a%.genai_platform.v1.CancelCallResponse\"\x10\xfa\xd4\x18\x08generate\x80\xd5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dgenai_platform/v1/usage.proto\x12\x11genai_platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a genai_platform/v1/identity.proto\x1a\x1egenai_platform/v1/models.proto\"\x13\n\x11GetMyUsageRequest\"\xd5\x01\n\x12GetMyUsageResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07team_id\x18\x03 \x01(\t\x12+\n\x05today\x18\x04 \x01(\x0b\x32\x1c.genai_platform.v1.UsageSums\x12\x30\n\nthis_month\x18\x05 \x01(\x0b\x32\x1c.genai_platform.v1.UsageSums\x12+\n\x06limits\x18\x06 \x03(\x0b\x32\x1b.genai_platform.v1.LimitUse\"\xd8\x01\n\x08LimitUse\x12+\n\x05limit\x18\x01 \x01(\x0b\x32\x1c.genai_platform.v1.LimitRule\x12\x11\n\x04used\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12.\n\nwindow_end\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tremaining\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12-\n\tresets_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05_usedB\x0c\n\n_remaining\"\xc9\x01\n\tUsageSums\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x03\x12\x14\n\x0c\x66\x61iled_calls\x18\x02 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x03 \x01(\x03\x12\x19\n\x11\x63ompletion_tokens\x18\x04 \x01(\x03\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x05 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\x03\x12\x15\n\rcost_nano_usd\x18\x07 \x01(\x03\x12\x16\n\x0eunpriced_calls\x18\x08 \x01(\x03\"t\n\x0bUsageFilter\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\"\xae\x01\n\x10ListUsageRequest\x12\x10\n\x08\x66rom_day\x18\x01 \x01(\t\x12\x0e\n\x06to_day\x18\x02 \x01(\t\x12\x10\n\x08group_by\x18\x03 \x03(\t\x12\x0f\n\x07tag_key\x18\x04 \x01(\t\x12.\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1e.genai_platform.v1.UsageFilter\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"W\n\x11ListUsageResponse\x12)\n\x04rows\x18\x01 \x03(\x0b\x32\x1b.genai_platform.v1.UsageRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbd\x01\n\x08UsageRow\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x0e\n\x06key_id\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x11\n\ttag_value\x18\x08 \x01(\t\x12*\n\x04sums\x18\t \x01(\x0b\x32\x1c.genai_platform.v1.UsageSums\"\x99\x01\n\x12\x45xportUsageRequest\x12\x10\n\x08\x66rom_day\x18\x01 \x01(\t\x12\x0e\n\x06to_day\x18\x02 \x01(\t\x12\x10\n\x08group_by\x18\x03 \x03(\t\x12\x0f\n\x07tag_key\x18\x04 \x01(\t\x12.\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1e.genai_platform.v1.UsageFilter\x12\x0e\n\x06\x66ormat\x18\x06 \x01(\t\"#\n\x13\x45xportUsageResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x10ListCallsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x11ListCallsResponse\x12-\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1e.genai_platform.v1.RunningCall\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbf\x01\n\x0bRunningCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12&\n\x03\x61ge\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06\x63hunks\x18\x07 \x01(\x03\x12\x0e\n\x06key_id\x18\x08 \x01(\t\x12\x12\n\nproject_id\x18\t \x01(\t\"$\n\x11\x43\x61ncelCallRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x14\n\x12\x43\x61ncelCallResponse2\xa8\x04\n\x0cUsageService\x12g\n\nGetMyUsage\x12$.genai_platform.v1.GetMyUsageRequest\x1a%.genai_platform.v1.GetMyUsageResponse\"\x0c\xfa\xd4\x18\x08generate\x12\x66\n\tListUsage\x12#.genai_platform.v1.ListUsageRequest\x1a$.genai_platform.v1.ListUsageResponse\"\x0e\xfa\xd4\x18\nusage.read\x12r\n\x0b\x45xportUsage\x12%.genai_platform.v1.ExportUsageRequest\x1a&.genai_platform.v1.ExportUsageResponse\"\x12\xfa\xd4\x18\nusage.read\x80\xd5\x18\x01\x30\x01\x12\x66\n\tListCalls\x12#.genai_platform.v1.ListCallsRequest\x1a$.genai_platform.v1.ListCallsResponse\"\x0e\xfa\xd4\x18\nusage.read\x12k\n\nCancelCall\x12$.genai_platform.v1.CancelCallRequest\x1a%.genai_platform.v1.CancelCallResponse\"\x10\xfa\xd4\x18\x08generate\x80\xd5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,31 +50,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMYUSAGERESPONSE']._serialized_start=205
   _globals['_GETMYUSAGERESPONSE']._serialized_end=418
   _globals['_LIMITUSE']._serialized_start=421
-  _globals['_LIMITUSE']._serialized_end=552
-  _globals['_USAGESUMS']._serialized_start=555
-  _globals['_USAGESUMS']._serialized_end=756
-  _globals['_USAGEFILTER']._serialized_start=758
-  _globals['_USAGEFILTER']._serialized_end=874
-  _globals['_LISTUSAGEREQUEST']._serialized_start=877
-  _globals['_LISTUSAGEREQUEST']._serialized_end=1051
-  _globals['_LISTUSAGERESPONSE']._serialized_start=1053
-  _globals['_LISTUSAGERESPONSE']._serialized_end=1140
-  _globals['_USAGEROW']._serialized_start=1143
-  _globals['_USAGEROW']._serialized_end=1332
-  _globals['_EXPORTUSAGEREQUEST']._serialized_start=1335
-  _globals['_EXPORTUSAGEREQUEST']._serialized_end=1488
-  _globals['_EXPORTUSAGERESPONSE']._serialized_start=1490
-  _globals['_EXPORTUSAGERESPONSE']._serialized_end=1525
-  _globals['_LISTCALLSREQUEST']._serialized_start=1527
-  _globals['_LISTCALLSREQUEST']._serialized_end=1584
-  _globals['_LISTCALLSRESPONSE']._serialized_start=1586
-  _globals['_LISTCALLSRESPONSE']._serialized_end=1677
-  _globals['_RUNNINGCALL']._serialized_start=1680
-  _globals['_RUNNINGCALL']._serialized_end=1871
-  _globals['_CANCELCALLREQUEST']._serialized_start=1873
-  _globals['_CANCELCALLREQUEST']._serialized_end=1909
-  _globals['_CANCELCALLRESPONSE']._serialized_start=1911
-  _globals['_CANCELCALLRESPONSE']._serialized_end=1931
-  _globals['_USAGESERVICE']._serialized_start=1934
-  _globals['_USAGESERVICE']._serialized_end=2486
+  _globals['_LIMITUSE']._serialized_end=637
+  _globals['_USAGESUMS']._serialized_start=640
+  _globals['_USAGESUMS']._serialized_end=841
+  _globals['_USAGEFILTER']._serialized_start=843
+  _globals['_USAGEFILTER']._serialized_end=959
+  _globals['_LISTUSAGEREQUEST']._serialized_start=962
+  _globals['_LISTUSAGEREQUEST']._serialized_end=1136
+  _globals['_LISTUSAGERESPONSE']._serialized_start=1138
+  _globals['_LISTUSAGERESPONSE']._serialized_end=1225
+  _globals['_USAGEROW']._serialized_start=1228
+  _globals['_USAGEROW']._serialized_end=1417
+  _globals['_EXPORTUSAGEREQUEST']._serialized_start=1420
+  _globals['_EXPORTUSAGEREQUEST']._serialized_end=1573
+  _globals['_EXPORTUSAGERESPONSE']._serialized_start=1575
+  _globals['_EXPORTUSAGERESPONSE']._serialized_end=1610
+  _globals['_LISTCALLSREQUEST']._serialized_start=1612
+  _globals['_LISTCALLSREQUEST']._serialized_end=1669
+  _globals['_LISTCALLSRESPONSE']._serialized_start=1671
+  _globals['_LISTCALLSRESPONSE']._serialized_end=1762
+  _globals['_RUNNINGCALL']._serialized_start=1765
+  _globals['_RUNNINGCALL']._serialized_end=1956
+  _globals['_CANCELCALLREQUEST']._serialized_start=1958
+  _globals['_CANCELCALLREQUEST']._serialized_end=1994
+  _globals['_CANCELCALLRESPONSE']._serialized_start=1996
+  _globals['_CANCELCALLRESPONSE']._serialized_end=2016
+  _globals['_USAGESERVICE']._serialized_start=2019
+  _globals['_USAGESERVICE']._serialized_end=2571
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,4 @@
-"""Writes the locks: what is installed, with hashes, from what pyproject.toml asks for.
+"""Writes the locks: what is installed, with hashes, from what pyproject.toml and services/pyproject.toml ask for.
 
 `python requirements/lock.py` resolves each dependency group to `requirements/<group>.lock`, for every platform and
 Python that the project runs on, and writes requirements.txt: the versions of workshop.lock without hashes, which pip
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,11 +28,13 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# Written by `make lock` from pyproject.toml, where it stands what is asked for and why.\n"
 BUILD = "build-system.requires"
+SERVICES = "services.dependencies"
+OWN = ("genai-platform", "genai-platform-services")
 
 # Each group, and what uv resolves beside it. The services come after the workshop, from which they have their versions.
 GROUPS = {
-    "workshop": ("pyproject.toml", "--extra", "services", BUILD),
-    "services": ("pyproject.toml", "--extra", "services"),
+    "workshop": ("pyproject.toml", SERVICES, BUILD),
+    "services": ("pyproject.toml", SERVICES),
     "local-model": ("--no-deps",),
     "pictures": (),
     "tools": (),
@@ -65,16 +68,25 @@ def entries(lock: str) -> list[Entry]:
 
 def requirements(workshop: list[Entry]) -> str:
     """The text of requirements.txt."""
-    return f"{HEADER}-e .[services]\n" + "".join(f"{entry.pin()}\n" for entry in workshop)
+    return f"{HEADER}-e .\n-e ./services\n" + "".join(f"{entry.pin()}\n" for entry in workshop)
+
+
+def read_projects(root: Path = ROOT) -> dict[str, Any]:
+    """The content of pyproject.toml, and under SERVICES what services/pyproject.toml asks for of others."""
+    project, services = (
+        tomllib.loads((root / folder / "pyproject.toml").read_text(encoding="utf-8")) for folder in (".", "services")
+    )
+    dependencies = services["project"]["dependencies"]
+    return {**project, SERVICES: [item for item in dependencies if Requirement(item).name not in OWN]}
 
 
 def asked(project: dict[str, Any], group: str) -> list[Requirement]:
-    """What pyproject.toml asks for directly, of all that a group's lock holds."""
+    """What the projects, as `read_projects` gives them, ask for directly, of all that a group's lock holds."""
     of_group: list[Any] = list(project["dependency-groups"][group])
     if BUILD in GROUPS[group]:
         of_group += project["build-system"]["requires"]
-    if "--extra" in GROUPS[group]:
-        of_group += project["project"]["dependencies"] + project["project"]["optional-dependencies"]["services"]
+    if SERVICES in GROUPS[group]:
+        of_group += project["project"]["dependencies"] + project[SERVICES]
     found = []
     for item in of_group:
         found += [Requirement(item)] if isinstance(item, str) else asked(project, item["include-group"])
@@ -83,7 +95,7 @@ def asked(project: dict[str, Any], group: str) -> list[Requirement]:
 
 def problems(root: Path = ROOT) -> Iterator[str]:
     """What is wrong with the locks and requirements.txt, as far as pyproject.toml tells."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    project = read_projects(root)
     locks: dict[str, list[Entry]] = {}
     for group in GROUPS:
         text = (root / "requirements" / f"{group}.lock").read_text(encoding="utf-8")
@@ -117,13 +129,13 @@ def resolve(group: str, pins: list[Entry], folder: Path, python: str) -> str:
 
 
 def write(upgrade: bool) -> None:
-    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    project = tomllib.loads(pyproject)
+    project = read_projects()
     oldest = project["project"]["requires-python"].removeprefix(">=")
     texts: dict[Path, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "pyproject.toml").write_text(pyproject, encoding="utf-8")
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        (folder / SERVICES).write_text("\n".join(project[SERVICES]), encoding="utf-8")
         (folder / BUILD).write_text("\n".join(project["build-system"]["requires"]), encoding="utf-8")
         for group in GROUPS:
             path = ROOT / "requirements" / f"{group}.lock"

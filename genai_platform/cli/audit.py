@@ -30,7 +30,7 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option("--kind", default="", help="Only those of team, project, user, key, limit or binding.")
+@click.option("--kind", default="", help="Only those of team, project, user, key, limit, binding or audit.")
 @click.option("--object", "object_id", default="", help="Only those of the object with this id.")
 @click.option("--actor", default="", help="Only those of this key, subject or operator.")
 @click.option("-n", "--limit", type=click.IntRange(1), help="At most so many; by default all.")
@@ -47,5 +47,6 @@ def verify() -> None:
     found = call(VerifyAuditEventsRequest(), VerifyAuditEventsResponse)
     if found.broken_seq:
         fail(f"the event {found.broken_seq} is missing or was changed; the {found.events} before it are as written")
-    say(f"all {found.events} events are as they were written")
+    older = f", from number {found.first_seq} on; older ones were deleted" if found.first_seq > 1 else ""
+    say(f"all {found.events} events are as they were written{older}")
     click.echo(found.head_hash)

@@ -210,7 +210,7 @@ def _create_admin(name: str, project: str) -> CreateKeyResponse:
     try:
         from genai_platform.cli.local import create_admin_key
     except ImportError:
-        fail("--admin works on the database, for which the services are needed: pip install 'genai-platform[services]'")
+        fail("--admin works on the database, for which the services are needed: pip install genai-platform-services")
     try:
         return asyncio.run(create_admin_key(name, project))
     except ValueError as error:

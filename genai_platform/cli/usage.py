@@ -51,7 +51,8 @@ LIMITS: Columns = {
     "WINDOW": lambda use: use.limit.window,
     "USED": lambda use: str(use.used) if use.HasField("used") else "-",
     "AMOUNT": lambda use: str(use.limit.amount),
-    "ENDS": lambda use: moment(use.window_end),
+    "LEFT": lambda use: str(use.remaining) if use.HasField("remaining") else "-",
+    "RESETS": lambda use: moment(use.resets_at),
 }
 
 CALLS: Columns = {

@@ -218,7 +218,8 @@ class AuditEvent(_message.Message):
     time: _timestamp_pb2.Timestamp
     """The time of the change."""
     actor_kind: str
-    """`key`, `jwt`, `mtls`, or `cli` for a change on the machine of the database."""
+    """`key`, `jwt`, `mtls`, `cli` for a change on the machine of the database, or `gateway` for what it does by
+    itself."""
     actor_id: str
     """The id of the key, the subject, or the name of the operator."""
     source_ip: str
@@ -228,8 +229,8 @@ class AuditEvent(_message.Message):
     action: str
     """The kind of the object and what was done: `key.rotate`."""
     object_kind: str
-    """The kind of the object: `team`, `project`, `user`, `key`, `limit` or `binding`; of a call that was sent on, its
-    service."""
+    """The kind of the object: `team`, `project`, `user`, `key`, `limit` or `binding`; `audit` where old events were
+    deleted; of a call that was sent on, its service."""
     object_id: str
     """The id of the object."""
     before_json: str
@@ -243,6 +244,20 @@ class AuditEvent(_message.Message):
     hash: str
     """The SHA-256 of `previous_hash` and all the fields above."""
     def __init__(self, seq: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., actor_kind: _Optional[str] = ..., actor_id: _Optional[str] = ..., source_ip: _Optional[str] = ..., request_id: _Optional[str] = ..., action: _Optional[str] = ..., object_kind: _Optional[str] = ..., object_id: _Optional[str] = ..., before_json: _Optional[str] = ..., after_json: _Optional[str] = ..., reason: _Optional[str] = ..., previous_hash: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...
+
+class AuditPurge(_message.Message):
+    """The deletion of the oldest events of the audit log: what `after_json` of an event `audit.purge` holds."""
+    __slots__ = ("last_seq", "last_hash", "events")
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_HASH_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    last_seq: int
+    """The number of the last event that was deleted."""
+    last_hash: str
+    """The hash of that event, which is the `previous_hash` of the first one that is left."""
+    events: int
+    """The number of events that were deleted."""
+    def __init__(self, last_seq: _Optional[int] = ..., last_hash: _Optional[str] = ..., events: _Optional[int] = ...) -> None: ...
 
 class WhoAmIRequest(_message.Message):
     """Asks who calls."""
@@ -683,14 +698,17 @@ class VerifyAuditEventsRequest(_message.Message):
 
 class VerifyAuditEventsResponse(_message.Message):
     """The state of the audit log."""
-    __slots__ = ("events", "broken_seq", "head_hash")
+    __slots__ = ("events", "broken_seq", "head_hash", "first_seq")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     BROKEN_SEQ_FIELD_NUMBER: _ClassVar[int]
     HEAD_HASH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
     events: int
     """The number of events that were read."""
     broken_seq: int
     """The number of the first event that is missing or is not as it was written; 0 if there is none."""
     head_hash: str
     """The hash of the last event."""
-    def __init__(self, events: _Optional[int] = ..., broken_seq: _Optional[int] = ..., head_hash: _Optional[str] = ...) -> None: ...
+    first_seq: int
+    """The number of the oldest event that is kept; 1 if none was deleted."""
+    def __init__(self, events: _Optional[int] = ..., broken_seq: _Optional[int] = ..., head_hash: _Optional[str] = ..., first_seq: _Optional[int] = ...) -> None: ...

@@ -43,10 +43,12 @@ class GetMyUsageResponse(_message.Message):
 
 class LimitUse(_message.Message):
     """A limit of a caller, and how much of it is used."""
-    __slots__ = ("limit", "used", "window_end")
+    __slots__ = ("limit", "used", "window_end", "remaining", "resets_at")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     USED_FIELD_NUMBER: _ClassVar[int]
     WINDOW_END_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    RESETS_AT_FIELD_NUMBER: _ClassVar[int]
     limit: _identity_pb2.LimitRule
     """The limit."""
     used: int
@@ -54,7 +56,14 @@ class LimitUse(_message.Message):
     calls that run and for end users."""
     window_end: _timestamp_pb2.Timestamp
     """The end of the current window. Unset: it has none."""
-    def __init__(self, limit: _Optional[_Union[_identity_pb2.LimitRule, _Mapping[str, _Any]]] = ..., used: _Optional[int] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
+    remaining: int
+    """The part of its amount, or of the burst of a rate, that the next call finds, over all replicas and without what
+    running calls have reserved. Unset: it is not known, as for end users, for budgets that no call has asked for in
+    this window, and while the store of the limits is away."""
+    resets_at: _timestamp_pb2.Timestamp
+    """The time at which all of it is free again, if nothing more is used: the end of a budget's window, and of a rate
+    the time at which it has recovered. Unset: it is not known, or it is a limit of calls at once or in total."""
+    def __init__(self, limit: _Optional[_Union[_identity_pb2.LimitRule, _Mapping[str, _Any]]] = ..., used: _Optional[int] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., remaining: _Optional[int] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class UsageSums(_message.Message):
     """Sums of calls."""

@@ -40,9 +40,11 @@ from services.models.ledger.metrics import reading_ledger
 from services.models.ledger.outbox import Outbox
 from services.models.ledger.store import UsageStore
 from services.models.ledger.usage_service import UsageServicer
+from services.models.limits.budget_alerts import BudgetAlerts
 from services.models.limits.estimate import Estimator
 from services.models.limits.metrics import measuring_limits
 from services.models.limits.opening import migrate_limits, open_limiter
+from services.models.limits.webhook import open_webhook
 from services.models.metrics import reading
 from services.models.prompts.adoption import give_prompts
 from services.models.prompts.memory import PromptMemory
@@ -153,7 +155,9 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
             open_limiter(settings.choose_limits(), log, LedgerSpentSource(ledger))
         )
         meter = calls.enter_context(measuring_limits(limiter, settings.choose_limits().store))
-        caller_limits = ChatLimits(limiter, Estimator(settings.limits_reserve), meter, log)
+        webhook = await calls.enter_async_context(open_webhook(*settings.choose_alert_webhook(), log, network))
+        alerts = BudgetAlerts(log, webhook)
+        caller_limits = ChatLimits(limiter, Estimator(settings.limits_reserve), meter, alerts)
         content = None
         if settings.may_capture():
             content = await calls.enter_async_context(_open_content(settings, redactor, log))
@@ -180,7 +184,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
         yield Service(
             servicer,
-            UsageServicer(ledger, trust),
+            UsageServicer(ledger, trust, caller_limits.standings),
             ContentServicer(content),
             f"data in {database.location}, {providers_text}{proxies}",
             database,

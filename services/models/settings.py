@@ -23,6 +23,7 @@ from services.models.limits.opening import LimitSettings, StoreKind
 from services.models.transport import egress
 from services.models.transport.connector import Network
 from services.models.transport.proxies import read_proxies
+from services.models.transport.request_head import request_head
 from services.models.transport.tls_trust import TlsTrust, check_trust
 from services.shared import descriptors
 from services.shared.channels import Addresses
@@ -279,6 +280,19 @@ class ModelsSettings(ClientSettings):
         validation_alias="LIMITS_UNPRICED",
         description="calls to models without a known price that a limit on money applies to: `refuse` or `allow`",
     )
+    alert_webhook_url: SecretStr | None = Field(
+        None,
+        validation_alias="ALERT_WEBHOOK_URL",
+        description="URL that is told of each soft percent of a budget, once in a window, by a POST of JSON",
+        json_schema_extra={"default": "none", "example": "https://alerts.internal/genai"},
+    )
+    alert_webhook_key: SecretStr | None = Field(
+        None,
+        validation_alias="ALERT_WEBHOOK_KEY",
+        description="key that signs what `ALERT_WEBHOOK_URL` is told: `x-genai-signature` is `sha256=` and the"
+        " HMAC-SHA256 of the body in hex",
+        json_schema_extra={"default": "none", "example": "a-long-random-text"},
+    )
     max_connections: int | None = Field(
         None,
         ge=2,
@@ -359,6 +373,17 @@ class ModelsSettings(ClientSettings):
             self.limits_replicas,
             self.limits_unpriced,
         )
+
+    def choose_alert_webhook(self) -> tuple[str, str]:
+        """The URL of the webhook, "" for none, and the key that signs. Raises StartupError for what is no URL."""
+        url = self.alert_webhook_url.get_secret_value() if self.alert_webhook_url else ""
+        key = self.alert_webhook_key.get_secret_value() if self.alert_webhook_key else ""
+        try:
+            if url:
+                request_head("POST", url)
+        except ValueError:
+            raise StartupError("ALERT_WEBHOOK_URL: is no URL such as https://alerts.internal/genai") from None
+        return url, key
 
     def choose_allowed_endpoints(self, *, by_stranger: bool) -> Sequence[str]:
         """The entries of the `EndpointPolicy` of registrations by strangers, or by the operator.

@@ -167,7 +167,7 @@ def _bind(host: str, port: int, application: WSGIApplication) -> _Server:
 
 def _version() -> str:
     try:
-        return metadata.version("genai-platform")
+        return metadata.version("genai-platform-services")
     except metadata.PackageNotFoundError:
         return "unknown"
 

@@ -68,7 +68,7 @@ class Database:
         PostgreSQL database that services share.
         A missing SQLite file, and its directory, are created. An unreachable PostgreSQL server is awaited in the
         background. Raises StartupError, without having changed anything, when the database refuses the user, cannot be
-        read or written, or has a schema that this program does not know.
+        read or written, is not in UTF-8, or has a schema that this program does not know.
         Writes are `announced` to watchers. PostgreSQL commits announced writes one after another, which slows down a
         service with many writes.
         """
@@ -188,6 +188,7 @@ class Database:
     async def _upgrade(self) -> None:
         known = schema.known_revisions(self._migrations)
         async with self._read() as connection:
+            await self._backend.require_utf8(connection)
             revision = await schema.current_revision(connection, self._name)
             if revision is None and not self._backend.shared and await schema.has_tables(connection):
                 raise StartupError(f"{self.location}: holds the tables of another program; name another file")

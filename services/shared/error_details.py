@@ -32,6 +32,8 @@ def pack_details(code: int, error: PlatformError) -> bytes:
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_after * 1e9))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    if error.quotas:
+        status.details.add().Pack(_quota_failure(error, MAX_DETAILS_BYTES - status.ByteSize() - 128))
     if error.violations:
         status.details.add().Pack(_bad_request(error, MAX_DETAILS_BYTES - status.ByteSize() - 128))
     data: bytes = status.SerializeToString()
@@ -70,6 +72,24 @@ def _bad_request(error: PlatformError, free_bytes: int) -> error_details_pb2.Bad
             break
         bad_request.field_violations.append(entry)
     return bad_request
+
+
+def _quota_failure(error: PlatformError, free_bytes: int) -> error_details_pb2.QuotaFailure:
+    failure = error_details_pb2.QuotaFailure()
+    for quota in error.quotas[:MAX_VIOLATIONS]:
+        entry = error_details_pb2.QuotaFailure.Violation(
+            subject=quota.subject[:256],
+            description=quota.description[:512],
+            quota_metric=quota.metric,
+            quota_id=quota.quota_id[:256],
+            quota_dimensions={"window": quota.window} if quota.window else {},
+            quota_value=quota.value,
+        )
+        free_bytes -= entry.ByteSize() + 4
+        if free_bytes < 0:
+            break
+        failure.violations.append(entry)
+    return failure
 
 
 def clip_text(message: str) -> str:

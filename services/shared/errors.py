@@ -41,12 +41,27 @@ class FieldViolation(NamedTuple):
     description: str
 
 
+class QuotaViolation(NamedTuple):
+    """A limit that a call was over, as google.rpc.QuotaFailure has it."""
+
+    subject: str
+    """The scope of the limit, such as `project:search`."""
+    description: str
+    quota_id: str
+    metric: str
+    """The resource that is limited."""
+    window: str
+    value: int
+    """The amount of the limit."""
+
+
 class PlatformError(Exception):
     """The base class of all errors.
 
     `retry_after` is in seconds, and set only where waiting that long may help.
     `metadata` are short facts for programs (provider, HTTP status); values are strings.
     `logged` are facts for the operator, written to the log only.
+    `quotas` are the limits that the call was over, the one that the message speaks of first.
     """
 
     default_reason = "INTERNAL"
@@ -60,6 +75,7 @@ class PlatformError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[FieldViolation] = (),
         logged: Mapping[str, str] | None = None,
+        quotas: Sequence[QuotaViolation] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -68,6 +84,7 @@ class PlatformError(Exception):
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
         self.logged = dict(logged or {})
+        self.quotas = tuple(quotas)
 
 
 class InvalidRequest(PlatformError):

@@ -47,6 +47,8 @@ _CONNECTION_SETTINGS: dict[str, str | int] = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "application_name": "genai-platform",
+    # Without it, text from a database in SQL_ASCII would come as bytes.
+    "client_encoding": "utf8",
 }
 
 _REFUSALS = (
@@ -112,6 +114,15 @@ class PostgreSQL:
 
     def create_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
         return self._create_engine(), self._create_engine()
+
+    async def require_utf8(self, connection: AsyncConnection) -> None:
+        """Raises StartupError for a database in another encoding, which cannot store every text."""
+        encoding = (await connection.exec_driver_sql("SHOW server_encoding")).scalar_one()
+        if encoding != "UTF8":
+            raise StartupError(
+                f"{self.location}: is encoded in {encoding} and must be in UTF8; create one with CREATE DATABASE name"
+                " ENCODING 'UTF8' TEMPLATE template0"
+            )
 
     def clock(self) -> ColumnElement[float]:
         # That of now() stands still during a transaction.

@@ -106,6 +106,9 @@ class SQLite:
     def create_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
         return self._create_engine(READERS, _READER), self._create_engine(1, _WRITER)
 
+    async def require_utf8(self, connection: AsyncConnection) -> None:
+        """Does nothing: files in UTF-16 store every text, too."""
+
     def clock(self) -> ColumnElement[float]:
         return literal(time.time())
 

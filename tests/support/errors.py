@@ -24,6 +24,8 @@ class Failure(NamedTuple):
     """Field violations: the field's path and what is wrong."""
     retry_seconds: float | None
     request_id: str
+    quotas: list[error_details_pb2.QuotaFailure.Violation]
+    """The limits that have refused the call."""
 
 
 async def failure_of(call: Awaitable[Any]) -> Failure:
@@ -55,8 +57,12 @@ def explain(error: grpc.aio.AioRpcError) -> Failure:
         error_details_pb2.BadRequest(),
         error_details_pb2.RetryInfo(),
     )
+    quota = error_details_pb2.QuotaFailure()
     found = {
-        type(message) for detail in status.details for message in (info, bad_request, retry) if detail.Unpack(message)
+        type(message)
+        for detail in status.details
+        for message in (info, bad_request, retry, quota)
+        if detail.Unpack(message)
     }
     assert info.domain == ERROR_DOMAIN
     assert info.reason.replace("_", "").isalnum()
@@ -69,6 +75,7 @@ def explain(error: grpc.aio.AioRpcError) -> Failure:
         {violation.field: violation.description for violation in bad_request.field_violations},
         retry.retry_delay.ToTimedelta().total_seconds() if error_details_pb2.RetryInfo in found else None,
         trailers[REQUEST_ID_KEY],
+        list(quota.violations),
     )
 
 

@@ -39,6 +39,13 @@ class PostgreSQLServer:
         self.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {user}")
         return f"postgresql://{user}@/postgres?host={quote(str(self._directory))}&options={SEARCH_PATH}{schema}"
 
+    def new_database(self, encoding: str) -> str:
+        """The URL of a new, empty database in an encoding."""
+        self.start()
+        name = f"database_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+        return f"postgresql://postgres@/{name}?host={quote(str(self._directory))}"
+
     def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """What an operator does, from a connection of its own."""
         host = str(self._directory)

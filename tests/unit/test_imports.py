@@ -40,7 +40,7 @@ ROOMS = {
     "calls": set(),
     "capture": set(),
     "ledger": {"access", "limits", "validation"},
-    "limits": {"providers"},
+    "limits": {"providers", "transport"},
     "routing": {"custom_models", "health", "catalog", "providers", "access", "transport", "validation"},
     "custom_models": {"health", "catalog", "storage", "access", "transport", "validation"},
     "health": {"catalog", "providers", "access", "transport"},

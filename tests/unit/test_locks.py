@@ -13,10 +13,11 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from requirements.lock import GROUPS, ROOT, asked, entries, problems
+import genai_platform
+from requirements.lock import GROUPS, ROOT, asked, entries, problems, read_projects
 from tests.rows import for_each
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = read_projects()
 
 
 def lock(group: str) -> str:
@@ -57,7 +58,8 @@ def test_lock_is_what_the_group_needs_in_turn(group: str) -> None:
 def test_plain_installation_has_the_same_versions() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if not line.startswith("#")] == [
-        "-e .[services]",
+        "-e .",
+        "-e ./services",
         *(entry.pin() for entry in entries(lock("workshop"))),
     ]
 
@@ -74,15 +76,24 @@ def test_build_asks_for_all_that_it_fetches() -> None:
     assert needed(build) == {canonicalize_name(requirement.name) for requirement in build}
 
 
-def test_sdk_alone_takes_grpc_and_protobuf() -> None:
+def test_both_distributions_are_of_one_version_and_built_alike() -> None:
+    services = tomllib.loads((ROOT / "services" / "pyproject.toml").read_text(encoding="utf-8"))
+    version = PROJECT["project"]["version"]
+    assert version == services["project"]["version"] == genai_platform.__version__
+    assert f"genai-platform=={version}" in services["project"]["dependencies"]
+    assert services["build-system"] == PROJECT["build-system"]
+
+
+def test_sdk_alone_takes_click_grpc_and_protobuf() -> None:
     requires = [Requirement(item) for item in metadata.requires("genai-platform") or []]
-    assert {one.name for one in requires if not one.marker} == {"grpcio", "grpcio-status", "protobuf"}
+    assert {one.name for one in requires if not one.marker} == {"click", "grpcio", "grpcio-status", "protobuf"}
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for name in ("pyproject.toml", "requirements.txt"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "services").mkdir()
+    for name in ("pyproject.toml", "requirements.txt", "services/pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
@@ -95,6 +106,7 @@ PIN = r"grpcio==(?P<rest>.* \\\n)"
     [
         ("pyproject.toml", '"grpcio==.*"', '"grpcio==9"', "has not what pyproject.toml asks for: grpcio==9"),
         ("pyproject.toml", '"grpcio>=.*"', '"grpcio>=9"', "has not what pyproject.toml asks for: grpcio>=9"),
+        ("services/pyproject.toml", '"idna>=.*"', '"idna>=9"', "has not what pyproject.toml asks for: idna>=9"),
         ("pyproject.toml", '"pluggy==.*"', '"pluggy==9"', "has not what pyproject.toml asks for: pluggy==9"),
         ("pyproject.toml", '"uv==', '"more==1", "uv==', "has not what pyproject.toml asks for: more==1"),
         ("requirements/services.lock", "greenlet==.*? ", "greenlet==9 ", "is no part of requirements/workshop.lock"),

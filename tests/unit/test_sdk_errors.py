@@ -7,8 +7,11 @@ import pickle
 import grpc
 import pytest
 
-from genai_platform import FieldViolation, GenAIError, NotFound, Timeout
-from genai_platform.errors import ERROR_TYPES
+from genai_platform import FieldViolation, GenAIError, NotFound, QuotaViolation, Timeout
+from genai_platform.errors import ERROR_TYPES, translate_error
+from services.shared.error_details import DETAILS_KEY, pack_details
+from services.shared.errors import LimitExceeded
+from services.shared.errors import QuotaViolation as Quota
 from services.shared.rpc import STATUS_CODES
 from tests.rows import for_each
 
@@ -58,3 +61,34 @@ def test_attempts_of_a_failed_chat_are_those_of_a_response() -> None:
 @for_each("text", [None, "", "{}", "[1]", "[{]", '[{"http_status":"x"}]'])
 def test_error_without_readable_attempts_has_none(text: str | None) -> None:
     assert GenAIError("", metadata={} if text is None else {"attempts": text}).attempts == []
+
+
+class Refused(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
+    """The error of a call over two limits, as grpc raises it."""
+
+    LIMITS = (
+        Quota("project:search", "no more today", "daily", "tokens", "day", 2**40),
+        Quota("key:k", "no more at once", "slots", "concurrent", "", 4),
+    )
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def details(self) -> str:
+        return "no more today"
+
+    def initial_metadata(self) -> tuple[()]:
+        return ()
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes]]:
+        error = LimitExceeded("no more today", reason="RATE_LIMITED", quotas=self.LIMITS)
+        return ((DETAILS_KEY, pack_details(self.code().value[0], error)),)
+
+
+def test_limits_that_refuse_a_call_are_read() -> None:
+    error = translate_error(Refused(), address="localhost:1", secure=False, limit="", request_id="")
+    assert error.reason == "RATE_LIMITED"
+    assert error.quotas == (
+        QuotaViolation("daily", "project:search", "tokens", "day", 2**40, "no more today"),
+        QuotaViolation("slots", "key:k", "concurrent", "", 4, "no more at once"),
+    )

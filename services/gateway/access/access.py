@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
+from services.gateway.access.audit_retention import AuditRetention
 from services.gateway.access.authentication import Authenticator, ReadCertificate
 from services.gateway.access.forwarded_audit import ForwardedAudit
 from services.gateway.access.last_used import LastUsed
@@ -45,6 +46,8 @@ async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log
     tokens = _open_tokens(settings.auth_issuers, log) if settings.auth_issuers else None
     database = await Database.open(settings.choose_access_database_url(), MIGRATIONS, log)
     keeper, last_used = SnapshotKeeper(database, log), LastUsed(database)
+    days = settings.audit_retention_days
+    retention = AuditRetention(database, days, log) if days else None
     try:
         await keeper.start()
         last_used.start()
@@ -56,11 +59,15 @@ async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log
         authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness, tokens, read)
         servicer = AccessServicer(database, keeper, settings.access_max_key_days)
         handler = service_handler(servicer, SERVICE, log, callers=authenticator)
+        if retention:
+            retention.start()
         with measured(keeper):
             yield Access(
                 authenticator, SERVICE.full_name, handler, database, keeper, last_used, ForwardedAudit(database)
             )
     finally:
+        if retention:
+            await retention.close()
         if tokens:
             await tokens.close()
         await keeper.close()

@@ -1,7 +1,7 @@
 """The audit log: an event for each change, in the transaction of the change, and never changed afterwards.
 
 Each event has the hash of the one before it in its own hash, so that an event that was changed, left out or added later
-is noticed.
+is noticed. The oldest ones are deleted when their time is over (`audit_retention`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from google.protobuf import json_format
 from google.protobuf.message import Message
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from proto.access_pb2 import AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse, VerifyAuditEventsResponse
+from proto.access_pb2 import (
+    AuditEvent,
+    AuditPurge,
+    ListAuditEventsRequest,
+    ListAuditEventsResponse,
+    VerifyAuditEventsResponse,
+)
 from services.gateway.access.records import to_json
 from services.gateway.access.tables import audit_events
 from services.gateway.access.validation import check_filters
@@ -27,6 +34,9 @@ FIRST_HASH = "0" * 64
 """The hash before the first event."""
 
 EVENTS_AT_ONCE = 1000
+
+PURGE, PURGED_KIND = "purge", "audit"
+"""The action, and the kind of object, of the events that say that older ones were deleted."""
 
 _HASHED = [column.name for column in audit_events.columns if column.name != "hash"]
 
@@ -77,8 +87,10 @@ async def newest_seq(connection: AsyncConnection) -> int:
     return newest or 0
 
 
-async def changed_since(connection: AsyncConnection, seq: int, kinds: Sequence[str]) -> dict[str, set[str]]:
-    """The ids of the objects of these kinds that were changed after an event."""
+async def changed_since(connection: AsyncConnection, seq: int, kinds: Sequence[str]) -> dict[str, set[str]] | None:
+    """The ids of the objects of these kinds that were changed after an event; None if some of that was deleted."""
+    if (await connection.scalar(select(func.min(audit_events.c.seq))) or 0) > seq + 1:
+        return None
     columns = audit_events.c.object_kind, audit_events.c.object_id
     later = audit_events.c.seq > seq, audit_events.c.object_kind.in_(kinds)
     changed: dict[str, set[str]] = {}
@@ -102,24 +114,39 @@ async def read_events(connection: AsyncConnection, request: ListAuditEventsReque
 
 
 async def verify_events(connection: AsyncConnection) -> VerifyAuditEventsResponse:
-    """Computes every hash again, and follows the chain."""
-    found = VerifyAuditEventsResponse(head_hash=FIRST_HASH)
-    while rows := (await connection.execute(_after(found.events))).all():
+    """Computes every hash again, and follows the chain from its beginning, or from where older events were deleted."""
+    found = VerifyAuditEventsResponse(head_hash=FIRST_HASH, first_seq=1)
+    if (first := (await connection.execute(_OLDEST)).first()) and first.seq > 1:
+        if not await _was_purged(connection, first.seq - 1, first.previous_hash):
+            found.broken_seq = first.seq - 1
+            return found
+        found.first_seq, found.head_hash = first.seq, first.previous_hash
+    expected = found.first_seq
+    while rows := (await connection.execute(_from(expected))).all():
         for row in rows:
             values = [getattr(row, name) for name in _HASHED]
-            is_next = row.seq == found.events + 1 and row.previous_hash == found.head_hash
-            if not is_next or row.hash != _hash(values):
-                found.broken_seq = found.events + 1
+            if row.seq != expected or row.previous_hash != found.head_hash or row.hash != _hash(values):
+                found.broken_seq = expected
                 return found
-            found.events, found.head_hash = row.seq, row.hash
+            found.events, found.head_hash, expected = found.events + 1, row.hash, expected + 1
     return found
+
+
+async def _was_purged(connection: AsyncConnection, last_seq: int, last_hash: str) -> bool:
+    """Whether an event says that all up to one with this number and hash were deleted."""
+    about = audit_events.c.object_kind == PURGED_KIND, audit_events.c.object_id == str(last_seq)
+    purges = await connection.scalars(select(audit_events.c.after_json).where(*about))
+    return any(json_format.Parse(told, AuditPurge()).last_hash == last_hash for told in purges)
 
 
 _NEWEST = select(audit_events.c.seq, audit_events.c.hash).order_by(audit_events.c.seq.desc()).limit(1)
 
 
-def _after(seq: int) -> Any:
-    return select(audit_events).where(audit_events.c.seq > seq).order_by(audit_events.c.seq).limit(EVENTS_AT_ONCE)
+_OLDEST = select(audit_events.c.seq, audit_events.c.previous_hash).order_by(audit_events.c.seq).limit(1)
+
+
+def _from(seq: int) -> Any:
+    return select(audit_events).where(audit_events.c.seq >= seq).order_by(audit_events.c.seq).limit(EVENTS_AT_ONCE)
 
 
 def _hash(values: list[Any]) -> str:

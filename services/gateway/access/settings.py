@@ -37,6 +37,15 @@ class AccessSettings(ClientSettings):
         " meanwhile",
     )
 
+    audit_retention_days: int = Field(
+        400,
+        ge=0,
+        le=36500,
+        validation_alias="AUDIT_RETENTION_DAYS",
+        description="days for which the events of the audit log are kept, 0 for good; the log says how many were"
+        " deleted, and can be verified without them",
+    )
+
     auth_issuers: Path | None = Field(
         None,
         validation_alias="AUTH_ISSUERS",

@@ -67,7 +67,7 @@ bindings = Table(
     Column("record_json", Text, nullable=False),
 )
 
-# Triggers refuse to change or delete its rows.
+# Triggers refuse to change its rows, and to delete others than the oldest ones in the transaction that records it.
 audit_events = Table(
     "audit_events",
     metadata,

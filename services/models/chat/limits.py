@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from proto import models_pb2
 from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.models.chat.account import Account
-from services.models.limits.decisions import Decision
+from services.models.limits.budget_alerts import BudgetAlerts
+from services.models.limits.decisions import Decision, Standing
 from services.models.limits.estimate import Estimator
 from services.models.limits.limiter import Admission, Limiter
 from services.models.limits.metrics import LimitMeter
@@ -19,23 +20,31 @@ from services.shared.call import Call
 from services.shared.call_metrics import team_labels
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.identity import MAX_KNOWN
-from services.shared.logs import Log
 
 
 class ChatLimits:
     """Opens the limits of chats."""
 
-    def __init__(self, limiter: Limiter, estimator: Estimator, meter: LimitMeter, log: Log) -> None:
+    def __init__(self, limiter: Limiter, estimator: Estimator, meter: LimitMeter, alerts: BudgetAlerts) -> None:
         self.limiter = limiter
         self.estimator = estimator
         self.meter = meter
-        self.log = log
+        self.alerts = alerts
         self._rules: dict[int, tuple[CallerIdentity, Sequence[Rule]]] = {}
         """The rules of identities, with these, by their ids."""
 
     def open(self, call: Call) -> LimitedChat:
         """The limits of a chat, which is not admitted yet."""
         return LimitedChat(self, call)
+
+    async def standings(self, identity: CallerIdentity) -> Sequence[Standing]:
+        """The limits of a caller as its next chat finds them; none where one of them cannot be kept here."""
+        try:
+            rules = self.rules_of(identity)
+        except PreconditionFailed:
+            return []
+        facts = Facts(identity.team_id, identity.project_id, identity.key_id, identity.user_id)
+        return await self.limiter.reader.read(facts, rules)
 
     def rules_of(self, identity: CallerIdentity) -> Sequence[Rule]:
         """The rules of an identity, which are remembered for its next call. Raises as `read_rules` does."""
@@ -106,16 +115,7 @@ class LimitedChat:
         self._limits.meter.note(decision, time.perf_counter() - self._began, team)
         if over := decision.warnings:
             self._call.log_fields["over_limits"] = [standing.rule.id for standing in over]
-        for crossing in decision.crossings:
-            self._limits.log.warning(
-                "budget crossed a soft percent",
-                limit=crossing.rule.id,
-                scope=crossing.scope,
-                percent=crossing.percent,
-                used=crossing.used,
-                amount=crossing.rule.amount,
-                window_end=crossing.window_end,
-            )
+        self._limits.alerts.tell(decision.crossings)
 
 
 def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:

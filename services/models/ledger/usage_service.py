@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import astuple, fields
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -19,6 +19,8 @@ from services.models.ledger.rollups import Sums
 from services.models.ledger.spending import Scope, Spending
 from services.models.ledger.usage_requests import check_cancel, read_format, read_query
 from services.models.ledger.windows import current_window
+from services.models.limits.decisions import Standing
+from services.models.limits.windows import FOREVER
 from services.shared.call import Call
 from services.shared.errors import Cancelled, NotFound, PermissionDenied
 from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
@@ -33,6 +35,10 @@ SUM_NAMES = (
 assert len(SUM_NAMES) == len(fields(Sums))
 
 
+Standings: TypeAlias = Callable[[CallerIdentity], Awaitable[Sequence[Standing]]]
+"""Reads the limits of a caller as its next call finds them."""
+
+
 def now_utc() -> datetime:
     return datetime.now(UTC)
 
@@ -44,11 +50,13 @@ class UsageServicer:
         self,
         ledger: Ledger,
         trust: TrustPolicy,
+        standings: Standings,
         running: RunningCalls = PROCESS_CALLS,
         now: Callable[[], datetime] = now_utc,
     ) -> None:
         self._ledger = ledger
         self._trust = trust
+        self._standings = standings
         self._reports = Reports(ledger.store)
         self._spending = Spending(ledger)
         self._running = running
@@ -66,8 +74,12 @@ class UsageServicer:
         )
         for sums, first in ((response.today, today), (response.this_month, today.replace(day=1))):
             sums.CopyFrom(_sums(await self._reports.total(UsageQuery(first, today, filters=filters))))
+        standings = {standing.rule.id: standing for standing in await self._standings(identity)}
         for limit in identity.limits:
-            response.limits.append(await self._limit_use(limit, identity, now))
+            use = await self._limit_use(limit, identity, now)
+            if limit.id in standings:
+                _add_standing(use, standings[limit.id], now)
+            response.limits.append(use)
         return response
 
     async def ListUsage(self, request: usage_pb2.ListUsageRequest, call: Call) -> usage_pb2.ListUsageResponse:
@@ -158,6 +170,17 @@ class UsageServicer:
         if call.identity is None and self._trust.is_stranger(call):
             text = "usage and calls are shown to callers with a key, and to the operator"
             raise PermissionDenied(text, reason="USAGE_NOT_SHOWN")
+
+
+def _add_standing(use: usage_pb2.LimitUse, standing: Standing, now: datetime) -> None:
+    """Adds what the store of the limits says of one."""
+    use.remaining = standing.remaining
+    end = standing.charge.span.end
+    if standing.charge.kind == "budget" and end != FOREVER:
+        use.window_end.FromMicroseconds(end)
+        use.resets_at.FromMicroseconds(end)
+    elif standing.reset_seconds is not None and standing.charge.kind == "rate":
+        use.resets_at.FromDatetime(now + timedelta(seconds=standing.reset_seconds))
 
 
 def _sees_all(call: Call) -> bool:

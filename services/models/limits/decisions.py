@@ -10,7 +10,7 @@ from services.models.limits.charges import Charge
 from services.models.limits.rules import RATE_WINDOWS, Resource, Rule
 from services.models.limits.store import Outcome, Reading, State, may_go_on
 from services.models.limits.windows import FOREVER, MICROSECONDS
-from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed, Unavailable
+from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed, QuotaViolation, Unavailable
 
 SLOT_RETRY_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
@@ -50,6 +50,8 @@ class Standing(NamedTuple):
 class Crossing(NamedTuple):
     """A soft percent of a budget that was crossed for the first time in a window."""
 
+    key: str
+    """The counter of the budget in this window."""
     rule: Rule
     scope: str
     percent: int
@@ -76,8 +78,13 @@ class Decision(NamedTuple):
         """The tightest limit that refuses the call: a budget, else the one with the longest wait."""
         if not self.over:
             return None
-        refusing = [standing for standing in self.over if standing.charge.is_enforced]
+        refusing = self.refusing
         return max(refusing, key=_tightness) if refusing else None
+
+    @property
+    def refusing(self) -> Sequence[Standing]:
+        """The limits that refuse the call."""
+        return [standing for standing in self.over if standing.charge.is_enforced]
 
     @property
     def warnings(self) -> Sequence[Standing]:
@@ -87,7 +94,9 @@ class Decision(NamedTuple):
     @property
     def crossings(self) -> Sequence[Crossing]:
         return [
-            Crossing(standing.rule, standing.charge.scope, percent, standing.used, standing.window_end)
+            Crossing(
+                standing.charge.key, standing.rule, standing.charge.scope, percent, standing.used, standing.window_end
+            )
             for standing in self.standings
             if standing.crossed
             for percent in standing.crossed
@@ -98,7 +107,9 @@ class Decision(NamedTuple):
         standing = self.refused_by
         if standing is None:
             return None
-        return store_unavailable(standing) if self.store_refused else refusal(standing)
+        if self.store_refused:
+            return store_unavailable(standing)
+        return refusal(standing, [other for other in self.refusing if other is not standing])
 
     def trailers(self) -> Sequence[tuple[str, str]]:
         """The metadata that tell a caller of its tightest limits, on success and failure alike."""
@@ -208,23 +219,38 @@ WORDS: dict[Resource, str] = {
 EVERY = {"min": " a minute", "hour": " an hour", "day": " a day", "week": " a week", "month": " a month"}
 
 
-def refusal(standing: Standing) -> LimitExceeded:
-    """The error of a call that a limit refuses: RATE_LIMITED, CONCURRENCY_LIMITED or BUDGET_EXHAUSTED."""
-    rule, told = standing.rule, _metadata(standing)
+def refusal(standing: Standing, others: Sequence[Standing] = ()) -> LimitExceeded:
+    """The error of a call that a limit refuses: RATE_LIMITED, CONCURRENCY_LIMITED or BUDGET_EXHAUSTED. `others` are
+    limits that would have refused it too."""
+    message = _message(standing)
+    reason = {"slots": "CONCURRENCY_LIMITED", "budget": "BUDGET_EXHAUSTED", "rate": "RATE_LIMITED"}
+    quotas = [_violation(standing, message), *(_violation(other, _message(other)) for other in others)]
+    return LimitExceeded(
+        message,
+        reason=reason[standing.charge.kind],
+        retry_after=standing.retry_seconds,
+        metadata=_metadata(standing),
+        quotas=quotas,
+    )
+
+
+def _message(standing: Standing) -> str:
+    rule = standing.rule
     limit = f"{rule.amount} {WORDS[rule.resource]}{EVERY.get(rule.window, '')}"
     name = f"the limit {rule.id} of {standing.charge.scope}, {limit},"
     if standing.charge.kind == "slots":
-        message = f"{name} is reached; try again when a call has ended"
-        return LimitExceeded(message, reason="CONCURRENCY_LIMITED", retry_after=standing.retry_seconds, metadata=told)
+        return f"{name} is reached; try again when a call has ended"
     if standing.charge.kind == "budget":
         until = f"; its window ends at {standing.window_end}" if standing.window_end else ""
-        message = f"{name} leaves {standing.remaining}, and this call probably takes {standing.charge.units}{until}"
-        return LimitExceeded(message, reason="BUDGET_EXHAUSTED", metadata=told)
+        return f"{name} leaves {standing.remaining}, and this call probably takes {standing.charge.units}{until}"
     if standing.retry_seconds is None:
-        message = f"{name} allows {standing.charge.burst} at once, and this call probably takes {standing.charge.units}"
-        return LimitExceeded(message, reason="RATE_LIMITED", metadata=told)
-    message = f"{name} is reached; try again in {standing.retry_seconds:.1f} s"
-    return LimitExceeded(message, reason="RATE_LIMITED", retry_after=standing.retry_seconds, metadata=told)
+        return f"{name} allows {standing.charge.burst} at once, and this call probably takes {standing.charge.units}"
+    return f"{name} is reached; try again in {standing.retry_seconds:.1f} s"
+
+
+def _violation(standing: Standing, message: str) -> QuotaViolation:
+    rule = standing.rule
+    return QuotaViolation(standing.charge.scope, message, rule.id, rule.resource, rule.window, rule.amount)
 
 
 def store_unavailable(standing: Standing | None = None) -> Unavailable:

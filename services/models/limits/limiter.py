@@ -33,6 +33,7 @@ from services.models.limits.decisions import (
 from services.models.limits.local_limits import LocalLimits
 from services.models.limits.rules import Facts, Rule
 from services.models.limits.spent_source import SpentQuery, SpentSource
+from services.models.limits.standings import StandingReader
 from services.models.limits.store import (
     CounterChange,
     Holding,
@@ -123,6 +124,7 @@ class Limiter:
     def __init__(self, store: LimitStore, settings: LimiterSettings, spent: SpentSource, log: Log) -> None:
         self._store = store
         self._breaker = StoreBreaker(store, log, self._settle_waiting)
+        self.reader = StandingReader(store, self._breaker, settings.calendar)
         self._local = LocalLimits(settings.replicas)
         self._settings = settings
         self._spent = spent

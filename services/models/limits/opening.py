@@ -92,7 +92,7 @@ def _redis_store(url: str) -> LimitStore:
     try:
         from services.models.limits.redis_store import RedisStore
     except ImportError:
-        raise StartupError("LIMITS_STORE=redis needs the extra: pip install 'genai-platform[redis]'") from None
+        raise StartupError("LIMITS_STORE=redis needs the extra: pip install 'genai-platform-services[redis]'") from None
     try:
         return RedisStore(url)
     except ValueError:

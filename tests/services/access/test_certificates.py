@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,12 +19,15 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from genai_platform import AsyncGenAIPlatform, Unauthenticated
 from proto import access_pb2 as pb
 from proto.identity_pb2 import CallerIdentity
+from services.gateway.access.snapshot import SnapshotKeeper
 from tests.rows import row
-from tests.services.access.gateways import LIST_MODELS, Front, front, secure_channel
+from tests.services.access.gateways import LIST_MODELS, Front, access_gateway, front, secure_channel
 from tests.support.certificates import Authority, Pair
 from tests.support.errors import Failure, failure_of
 
 SPIFFE = "spiffe://example.org/ns/shop/app"
+GONE_SECONDS = 1.0
+
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -43,9 +47,9 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
 
 
 @pytest.fixture
-async def fronted(tmp_path: Path, known: Known) -> AsyncIterator[Front]:
-    """A gateway that requires client certificates, with the project `shop` and nothing bound to it."""
-    settings = {
+def settings(known: Known) -> dict[str, str]:
+    """The settings of a gateway that requires client certificates, and of a client of it."""
+    return {
         "GENAI_TLS_CERT_FILE": str(known.server.certificate),
         "GENAI_TLS_KEY_FILE": str(known.server.key),
         "GENAI_TLS_CLIENT_CA_FILE": str(known.authority.path),
@@ -53,6 +57,11 @@ async def fronted(tmp_path: Path, known: Known) -> AsyncIterator[Front]:
         "GENAI_TLS_CLIENT_CERT_FILE": str(known.client.certificate),
         "GENAI_TLS_CLIENT_KEY_FILE": str(known.client.key),
     }
+
+
+@pytest.fixture
+async def fronted(tmp_path: Path, settings: dict[str, str]) -> AsyncIterator[Front]:
+    """A gateway that requires client certificates, with the project `shop` and nothing bound to it."""
     async with front(f"sqlite:///{tmp_path}/access.db", **settings) as fronted:
         call = fronted.gateway.call
         await call(pb.CreateTeamRequest(team=pb.Team(id="web")))
@@ -151,6 +160,35 @@ async def test_disabled_project_or_user_refuses_certificates(fronted: Front) -> 
         refused = await fronted.gateway.refusal()
         assert (refused.code, refused.reason) == (UNAUTHENTICATED, "KEY_DISABLED")
         await fronted.gateway.call(pb.UpdateUserRequest(user=pb.User(id="app"), update_mask=mask))
+
+
+async def test_binding_that_is_deleted_at_one_gateway_is_gone_at_all(fronted: Front, settings: dict[str, str]) -> None:
+    async with access_gateway(fronted.url, fronted.models, **settings) as other:
+        binding = await bind(fronted, "uri", SPIFFE)
+        while await other.models().code() is not grpc.StatusCode.OK:
+            pass
+        await fronted.gateway.call(pb.DeleteBindingRequest(binding_id=binding))
+        started = time.monotonic()
+        while await other.models().code() is grpc.StatusCode.OK:
+            assert time.monotonic() - started < GONE_SECONDS
+        assert (await other.refusal()).reason == "CERTIFICATE_NOT_BOUND"
+
+
+async def test_gateway_whose_database_is_away_knows_what_was_bound(
+    fronted: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binding = await bind(fronted, "uri", SPIFFE)
+    with monkeypatch.context() as patch:
+        patch.setattr(SnapshotKeeper, "is_current", False)
+        await fronted.gateway.models()
+        patch.setattr(SnapshotKeeper, "age_seconds", lambda _: 3601.0)
+        assert (await fronted.gateway.refusal()).reason == "AUTH_UNAVAILABLE"
+    await fronted.gateway.call(pb.DeleteBindingRequest(binding_id=binding))
+    # It may have been bound meanwhile.
+    monkeypatch.setattr(SnapshotKeeper, "is_current", False)
+    refused = await fronted.gateway.refusal()
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "AUTH_UNAVAILABLE")
+    assert refused.retry_seconds
 
 
 async def test_certificate_that_expires_during_its_connection_is_refused(fronted: Front) -> None:

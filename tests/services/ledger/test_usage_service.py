@@ -20,7 +20,7 @@ from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.shared.identity import Callers, IdentitySigner
 from services.shared.metadata import IDENTITY_KEY
 from tests.rows import for_each
-from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
+from tests.scripted_upstream import Ending, ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import STRANGER, ModelService, chat_request, completion, model_service, piece
 from tests.support.errors import failure_of, stream_failure
 
@@ -158,6 +158,43 @@ async def test_my_usage_is_that_of_my_key_with_my_limits(service: ModelService) 
     used = {use.limit.id: use.used if use.HasField("used") else None for use in mine.limits}
     assert used == {"money": mine.today.cost_nano_usd, "rate": 2, "claude": 0, "total": 26, "slots": None}
     assert [use.limit.id for use in mine.limits if not use.HasField("window_end")] == ["total", "slots"]
+
+
+async def test_my_usage_tells_what_is_left_and_until_when(service: ModelService, upstream: ScriptedUpstream) -> None:
+    limits = [
+        LimitRule(id="day", scope_kind="project", scope_id="*", resource="tokens", window="day", amount=2000),
+        LimitRule(id="rate", scope_kind="key", scope_id="*", resource="requests", window="min", amount=60),
+        LimitRule(id="gpt", scope_kind="key", scope_id="*", resource="requests", window="month", model_glob="gpt*"),
+        LimitRule(id="slots", scope_kind="key", scope_id="*", resource="concurrent", amount=2),
+    ]
+    limits[2].amount = 10
+    who = caller("red", "key-red", "generate", limits=limits)
+
+    async def mine() -> dict[str, usage_pb2.LimitUse]:
+        answer = await service.usage.GetMyUsage(usage_pb2.GetMyUsageRequest(), metadata=who)
+        return {use.limit.id: use for use in answer.limits}
+
+    def left(uses: dict[str, usage_pb2.LimitUse]) -> dict[str, int | None]:
+        return {name: use.remaining if use.HasField("remaining") else None for name, use in uses.items()}
+
+    # No call has asked for the budgets yet.
+    assert left(await mine()) == {"day": None, "rate": 60, "gpt": None, "slots": 2}
+    upstream.play(event_stream(piece("a"), ending=Ending.STALL))
+    stream = service.stub.ChatStream(chat_request(), metadata=who)
+    assert (await stream.read()).token == "a"
+    began = datetime.now(UTC)
+    uses = await mine()
+    reserved = left(uses)["day"]
+    assert reserved is not None
+    assert reserved < 2000
+    assert left(uses) == {"day": reserved, "rate": 59, "gpt": 7, "slots": 1}
+    # To ask takes nothing.
+    assert left(await mine()) == left(uses)
+    assert uses["day"].resets_at == uses["day"].window_end
+    resets = uses["rate"].resets_at.ToDatetime(UTC)
+    assert 0 < (resets - began).total_seconds() <= 1.5
+    assert not uses["slots"].HasField("resets_at")
+    stream.cancel()
 
 
 async def test_lists_need_their_scope(service: ModelService) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.shared import metric_names as names
 from services.shared.identity import IdentitySigner
 from services.shared.metadata import IDENTITY_KEY
-from tests.scripted_upstream import Ending, ScriptedUpstream, event_stream, json_answer
+from tests.scripted_upstream import Ending, ScriptedUpstream, answer, event_stream, json_answer, no_answer
 from tests.services.model_service import END, chat_request, completion, piece, vendor_variables
 from tests.support.admin import Scrape, port_of
 from tests.support.databases import provide_behind
@@ -28,6 +30,7 @@ SIGNER = IdentitySigner([KEY.encode()])
 
 REQUESTS = {"id": "requests", "scope_kind": "project", "scope_id": "*", "resource": "requests", "window": "min"}
 BUDGET = {"id": "budget", "scope_kind": "team", "scope_id": "*", "resource": "nano_usd", "window": "month"}
+SOFT = {"id": "soft", "scope_kind": "project", "scope_id": "*", "resource": "tokens", "window": "month"}
 SLOTS = {"id": "slots", "scope_kind": "key", "scope_id": "*", "resource": "concurrent"}
 
 ANSWER = json_answer(completion())
@@ -131,6 +134,9 @@ async def a_rate_holds(stubs: Replicas, upstream: ScriptedUpstream) -> None:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
     assert 0 < refusal.retry_seconds <= 12
     assert refusal.metadata["scope"] == "project:fast"
+    [quota] = refusal.quotas
+    assert (quota.quota_id, quota.subject, quota.quota_value) == ("requests", "project:fast", 5)
+    assert (quota.quota_metric, dict(quota.quota_dimensions)) == ("requests", {"window": "min"})
     assert len(upstream.requests) == 5
     # Another project has the same limit for itself, and is told of it.
     call = stubs[0].Chat(chat_request(), metadata=caller("calm", REQUESTS | {"amount": 5}))
@@ -190,3 +196,44 @@ async def are_free(stub: Stub, upstream: ScriptedUpstream, who: Any) -> None:
             if not refusals(ends):
                 return
             await asyncio.sleep(0.05)
+
+
+async def test_soft_percents_are_told_once_over_processes_and_restarts(
+    tmp_path: Path, upstream: ScriptedUpstream, postgresql_url: str
+) -> None:
+    upstream.default = ANSWER
+    who = caller("warned", SOFT | {"amount": 1000, "soft_percents": [50, 80]})
+    config = models_pb2.ChatConfig(max_tokens=1)
+    async with ScriptedUpstream(default=answer(b"", status=204)) as receiver:
+        hook = {"ALERT_WEBHOOK_URL": f"{receiver.url}/hook", "ALERT_WEBHOOK_KEY": "signs"}
+        # The first replicas have passed half of the budget, the next ones pass the rest.
+        for passed in (1, 2):
+            async with replicas(tmp_path, upstream, postgresql_url, **hook) as stubs:
+                while len(receiver.requests) < passed:
+                    assert not refusals(await outcomes(stubs, 4, who, config=config))
+                await asyncio.gather(*[stub.Chat(chat_request(config=config), metadata=who) for stub in stubs])
+    told = [request.json() for request in receiver.requests]
+    assert [event["percent"] for event in told] == [50, 80]
+    assert [event["used"] // 10 >= event["percent"] for event in told] == [True, True]
+    assert {(event["limit_id"], event["scope"]) for event in told} == {("soft", "project:warned")}
+    for request in receiver.requests:
+        signature = hmac.new(b"signs", request.body, hashlib.sha256).hexdigest()
+        assert request.headers["x-genai-signature"] == f"sha256={signature}"
+        assert b"Hello" not in request.body
+
+
+async def test_a_receiver_that_hangs_holds_no_chat(
+    tmp_path: Path, upstream: ScriptedUpstream, postgresql_url: str
+) -> None:
+    upstream.default = ANSWER
+    who = caller("hasty", SOFT | {"amount": 2000, "soft_percents": [1]}, SLOTS | {"amount": 4})
+    config = models_pb2.ChatConfig(max_tokens=1)
+    async with (
+        ScriptedUpstream(default=no_answer()) as receiver,
+        replicas(tmp_path, upstream, postgresql_url, ALERT_WEBHOOK_URL=receiver.url) as stubs,
+        # Less than the time that the receiver has to answer.
+        asyncio.timeout(4.5),
+    ):
+        assert not refusals(await outcomes(stubs, 4, who, config=config))
+        await receiver.received(1)
+        assert not refusals(await outcomes(stubs, 4, who, config=config))

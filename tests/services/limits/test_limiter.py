@@ -77,7 +77,12 @@ async def test_each_limit_refuses_in_its_own_words(store: LimitStore) -> None:
         assert budget.metadata["spent_nano_usd"] == "9500"
         assert budget.metadata["window_end"].endswith("-01T00:00:00Z")
         # A budget is tighter than a wait, and that than a slot.
-        assert (await refused(limiter, SLOTS, REQUESTS, BUDGET)).metadata["limit_id"] == "budget"
+        tightest = await refused(limiter, SLOTS, REQUESTS, BUDGET, TOKENS)
+        assert tightest.metadata["limit_id"] == "budget"
+        quotas = [(quota.quota_id, quota.subject, quota.metric, quota.window) for quota in tightest.quotas]
+        assert quotas[0] == ("budget", "team:t", "nano_usd", "month")
+        assert sorted(quota[0] for quota in quotas) == ["budget", "requests", "slots"]
+        assert tightest.quotas[0].description == tightest.message
         assert (await refused(limiter, SLOTS, REQUESTS)).metadata["limit_id"] == "requests"
         too_large = await refused(limiter, TOKENS, estimate=Estimate(1001, 0))
         assert (too_large.reason, too_large.retry_after) == ("RATE_LIMITED", None)
@@ -95,6 +100,23 @@ async def test_a_refused_call_takes_nothing_of_any_limit(store: LimitStore) -> N
             "tokens": 900,
             "requests": 2,
         }
+
+
+async def test_limits_are_read_without_a_call(store: LimitStore) -> None:
+    async with limiter_on(store) as limiter:
+        rules = [REQUESTS, SLOTS, BUDGET, TOKENS, Rule("gpt-3", "org", "", "tokens", "day", 700, model_glob="gpt-3")]
+        nobody = CALLER.with_models()
+
+        async def left() -> dict[str, int]:
+            return {each.rule.id: each.remaining for each in await limiter.reader.read(nobody, rules)}
+
+        # What is spent of budgets is not known before a call asks.
+        assert await left() == {"requests": 3, "slots": 3, "tokens": 1000}
+        admission = await admitted(limiter, *rules)
+        for _ in range(3):
+            assert await left() == {"requests": 2, "slots": 2, "budget": 9_000, "tokens": 900}
+        await admission.settle(10, 700)
+        assert await left() == {"requests": 2, "slots": 3, "budget": 9_300, "tokens": 990}
 
 
 async def test_the_end_settles_the_difference_once(store: LimitStore) -> None:

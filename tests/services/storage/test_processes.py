@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -210,3 +211,20 @@ def test_the_command_that_migrates_does_not_wait_for_a_server(tmp_path: Path) ->
     assert away.code == EXIT_CONFIG
     assert "cannot be reached" in away.log.splitlines()[-1]
     assert "hunter2" not in away.log
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+@pytest.mark.parametrize(
+    ("name", "variable"), [("sessions", "SESSIONS_DATABASE_URL"), ("models", "LIMITS_DATABASE_URL")]
+)
+def test_a_database_in_another_encoding_is_one_line_and_exit_code_78(
+    tmp_path: Path, postgresql_server: PostgreSQLServer, name: str, variable: str, encoding: str
+) -> None:
+    url = postgresql_server.new_database(encoding)
+    done = run(name, tmp_path, **{variable: url, "LIMITS_STORE": "postgresql"})
+    assert done.code == EXIT_CONFIG
+    last = done.log.splitlines()[-1]
+    assert f"is encoded in {encoding} and must be in UTF8; create one with CREATE DATABASE" in last
+    assert "Traceback" not in done.log
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
