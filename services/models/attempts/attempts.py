@@ -105,6 +105,11 @@ class Attempts:
         return self._next.target if self._next else None
 
     @property
+    def begins_with_first_choice(self) -> bool:
+        """Whether the next attempt is of the first candidate."""
+        return self._next is not None and self._next.is_first_choice
+
+    @property
     def sent(self) -> int:
         """The attempts that have begun."""
         return self._sent
@@ -174,6 +179,10 @@ class Attempts:
         why = self._error.reason if self._error else ""
         message = f"{self._first.model} could not answer ({why}); {step.candidate.model} has answered in its place"
         return models_pb2.Notice(code="FALLBACK_SERVED", field="model", message=message)
+
+    def take_back(self) -> None:
+        """Counts one attempt less: it has begun, and nothing is sent."""
+        self._sent -= 1
 
     def give_up(self) -> None:
         """Ends attempts of which none has begun: if the first one was to be the trial of a target, another may be."""
@@ -401,6 +410,8 @@ class Attempt:
     """
 
     def __init__(self, attempts: Attempts, step: _Step, started: float) -> None:
+        self.model = step.candidate.model
+        """The name of its model, as a request or a setting has it."""
         self.target = step.target
         self.has_output = False
         """Whether the caller has output of it: no other attempt follows then."""
@@ -411,6 +422,10 @@ class Attempt:
         self._started = started
         self._has_succeeded = False
         self._span: Span | None = None
+
+    def refuse(self) -> None:
+        """Notes that nothing is sent, because its model is refused: it is not one of the attempts that are allowed."""
+        self._attempts.take_back()
 
     def succeed(self) -> None:
         """Ends the attempt with a success."""

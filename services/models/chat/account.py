@@ -62,9 +62,18 @@ class Account:
         return bool(self._usages)
 
     @property
+    def usages(self) -> int:
+        """The number of attempts whose usage is known."""
+        return len(self._usages)
+
+    @property
     def usage(self) -> models_pb2.TokenUsage:
         """The usage of all attempts; its cost is not set if that of one is not known."""
         return _total(self._usages)
+
+    def usage_after(self, usages: int) -> models_pb2.TokenUsage:
+        """The same without the first attempts."""
+        return _total(self._usages[usages:])
 
     def begin(self, target: Target) -> None:
         """Notes that a request is about to be sent. The first one is known to the ledger from now on."""

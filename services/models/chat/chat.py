@@ -132,6 +132,7 @@ class ChatService:
                 return earlier
             while attempt := await running.next_attempt():
                 with attempt:
+                    await running.admit(attempt)
                     response = await chat(
                         self._transports.of(attempt.target.untrusted),
                         attempt.target,
@@ -167,6 +168,7 @@ class ChatService:
                     waiting=call,
                 )
                 with attempt:
+                    await running.admit(attempt)
                     async with contextlib.aclosing(chunks):
                         async for chunk in chunks:
                             running.note_output(attempt)

@@ -57,7 +57,7 @@ class RunningChat:
         self._turn = await self._opening.__aenter__()
         self.conversation = self._turn.conversation
         try:
-            await self._admit()
+            await self._admit_first_choice()
         except BaseException as error:
             self.attempts.give_up()
             await self._opening.__aexit__(type(error), error, error.__traceback__)
@@ -83,11 +83,20 @@ class RunningChat:
         await self._limits.settle(self._account, self.attempts.sent, was_left=was_left)
         await self._opening.__aexit__(kind, error, trace)
 
-    async def _admit(self) -> None:
-        """Asks the limits of the caller, unless the session has the answer already."""
+    async def _admit_first_choice(self) -> None:
+        """Asks the limits of the caller for its own choice of a model, unless the session has the answer already."""
         target = self.attempts.upcoming_target
-        if self.earlier_answer is None and target:
-            await self._limits.admit(self.conversation, target)
+        if self.earlier_answer is None and target and self.attempts.begins_with_first_choice:
+            await self._limits.admit(self.conversation, self.conversation.request.model, target, self._account)
+
+    async def admit(self, attempt: Attempt) -> None:
+        """Asks the limits for the model of an attempt, unless they have admitted that one. Call it within the attempt:
+        what they refuse, another model may answer."""
+        try:
+            await self._limits.admit(self.conversation, attempt.model, attempt.target, self._account)
+        except PlatformError:
+            attempt.refuse()
+            raise
 
     @property
     def earlier_answer(self) -> models_pb2.ChatResponse | None:

@@ -64,27 +64,58 @@ class LimitedChat:
         self._limits = limits
         self._call = call
         self._admission: Admission | None = None
+        self._admitted: tuple[str, ...] | None = None
+        """The names of the model that is admitted."""
+        self._admissions = 0
+        self._counted: set[str] = set()
+        """The limits on requests that have counted the chat."""
+        self._settled_usages = 0
+        """The attempts whose usage is settled already."""
         self._began = 0.0
 
-    async def admit(self, conversation: Conversation, target: Target) -> None:
-        """Admits the chat, with its first target. Raises as `Limiter.admit` does."""
+    async def admit(self, conversation: Conversation, model: str, target: Target, account: Account) -> None:
+        """Admits the chat with a model, unless it is admitted with that one. Raises as `Limiter.admit` does.
+
+        For another model, a fallback, the reservation moves: the one before is settled by what its attempts have used,
+        and the limits of the new model are asked for what that one will probably use. A chat is one request, so limits
+        on requests that have counted it are not asked again.
+        """
         identity = self._call.identity
         if identity is None or not identity.limits:
             return
-        request = conversation.request
         served = target.registered_model or target.model
+        names = (model, served, f"{target.provider}/{served}")
+        if names == self._admitted:
+            return
+        await self._settle_attempts(account)
         facts = Facts(
             identity.team_id,
             identity.project_id,
             identity.key_id,
             identity.user_id,
-            request.end_user_id,
-            (request.model, served, f"{target.provider}/{served}"),
+            conversation.request.end_user_id,
+            names,
         )
         estimate = self._limits.estimator.estimate(conversation, target, identity.project_id)
         rules = self._limits.rules_of(identity)
+        if self._counted:
+            rules = tuple(rule for rule in rules if rule.id not in self._counted)
         self._began = time.perf_counter()
-        self._admission = await self._limits.limiter.admit(facts, rules, estimate, self._call.call_id, self._note)
+        self._admissions += 1
+        # A store settles each id once.
+        call_id = self._call.call_id if self._admissions == 1 else f"{self._call.call_id}/{self._admissions}"
+        self._admission = await self._limits.limiter.admit(facts, rules, estimate, call_id, self._note)
+        self._admitted = names
+        self._counted |= {charge.rule.id for charge in self._admission.charges if charge.rule.resource == "requests"}
+
+    async def _settle_attempts(self, account: Account) -> None:
+        """Settles the reservation of a model that has not answered."""
+        admission, self._admission, self._admitted = self._admission, None, None
+        if admission is None:
+            return
+        usage = account.usage_after(self._settled_usages)
+        self._settled_usages = account.usages
+        await _settle_by(admission, usage)
 
     async def settle(self, account: Account, sent: int, *, was_left: bool = False) -> None:
         """Settles the chat by its account; `sent` attempts have begun. Only the first call counts.
@@ -96,12 +127,10 @@ class LimitedChat:
             return
         if not sent:
             await admission.cancel()
-        elif was_left and not account.has_usage:
+        elif was_left and account.usages == self._settled_usages:
             await admission.settle()
         else:
-            usage = account.usage
-            cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
-            await admission.settle(usage.prompt_tokens + usage.completion_tokens, cost)
+            await _settle_by(admission, account.usage_after(self._settled_usages))
 
     def note_answer(self, usage: models_pb2.TokenUsage, target: Target) -> None:
         """Records the length of a whole answer, for the estimates of others."""
@@ -109,13 +138,19 @@ class LimitedChat:
             self._limits.estimator.lengths.add(self._call.project_id, target.model, usage.completion_tokens)
 
     def _note(self, decision: Decision) -> None:
-        self._call.trailers = decision.trailers()
+        # Of a limit that is not asked again, what it has said holds.
+        self._call.trailers = [*(dict(self._call.trailers) | dict(decision.trailers())).items()]
         identity = self._call.identity
         team, _ = team_labels(identity.team_id if identity else "", self._call.project_id)
         self._limits.meter.note(decision, time.perf_counter() - self._began, team)
         if over := decision.warnings:
             self._call.log_fields["over_limits"] = [standing.rule.id for standing in over]
         self._limits.alerts.tell(decision.crossings)
+
+
+async def _settle_by(admission: Admission, usage: models_pb2.TokenUsage) -> None:
+    cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
+    await admission.settle(usage.prompt_tokens + usage.completion_tokens, cost)
 
 
 def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:
