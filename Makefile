@@ -45,6 +45,7 @@ lint: setup ## Check format, style, stubs, the SDK's blocking half, the document
 	$(BIN)/python docs/features.py --check
 	$(BIN)/python docs/settings.py --check
 	$(BIN)/python docs/dashboard.py --check
+	$(BIN)/python docs/sdk.py --check
 	$(BIN)/python requirements/lock.py --check
 	$(BIN)/buf lint
 	@if git rev-parse -q --verify HEAD:proto/models.proto >/dev/null; then \
