@@ -227,6 +227,26 @@ async def test_ids_belong_to_their_callers(service: ModelService, upstream: Scri
         assert len(upstream.requests) == number
 
 
+async def test_an_answer_is_kept_for_its_day_although_its_lease_is_extended_just_then(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Leases are over at once, as this one would be some seconds later.
+    monkeypatch.setattr(kept_answers, "LEASE_SECONDS", -1.0)
+    original, extended = KeptAnswers.keep, []
+
+    async def keep(self: KeptAnswers, key: Key, holder: str, response: bytes) -> None:
+        await original(self, key, holder, response)
+        extended.append(await self.extend(key, holder))
+
+    monkeypatch.setattr(KeptAnswers, "keep", keep)
+    upstream.default = answered_in_any_dialect
+    request = chat_request(request_id="r-1")
+    await service.stub.Chat(request)
+    assert is_repeated(await service.stub.Chat(request))
+    assert extended == [False]
+    assert len(upstream.requests) == 1
+
+
 async def test_answer_is_kept_although_its_caller_leaves_while_it_is_stored(
     service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,8 +75,12 @@ class KeptAnswers:
             return await self._find(connection, key, fingerprint)
 
     async def extend(self, key: Key, holder: str) -> bool:
-        """Extends the lease of a running call, and returns whether it still has one."""
-        return await self._set(key, holder, expires_at=self._database.clock() + LEASE_SECONDS)
+        """Extends the lease of a running call, and returns whether it still has one.
+
+        An answer that was kept meanwhile stays kept for its day.
+        """
+        lease = self._database.clock() + LEASE_SECONDS
+        return await self._set(key, holder, kept_answers.c.response.is_(None), expires_at=lease)
 
     async def keep(self, key: Key, holder: str, response: bytes) -> None:
         """Keeps the answer of a call for a day. Raises Conflict if another call has taken its place."""
@@ -122,11 +126,11 @@ class KeptAnswers:
             raise _reused()
         return Found(response=row.response)
 
-    async def _set(self, key: Key, holder: str, **values: object) -> bool:
+    async def _set(self, key: Key, holder: str, *conditions: ColumnElement[bool], **values: object) -> bool:
         """Changes the entry of a call, and returns whether it still has one."""
         async with self._database.write(_scope(key)) as connection:
             result = await connection.execute(
-                update(kept_answers).where(_is(key), kept_answers.c.holder == holder).values(**values)
+                update(kept_answers).where(_is(key), kept_answers.c.holder == holder, *conditions).values(**values)
             )
         return result.rowcount > 0
 

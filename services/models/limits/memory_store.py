@@ -52,9 +52,7 @@ class _Counter:
             self.held -= reservation.units
 
     def expire(self, now: int) -> None:
-        """Gives back all that has expired."""
-        if now < self.first_expiry:
-            return
+        """Gives back all that has expired by then."""
         for call_id in [name for name, entry in self.reservations.items() if entry.expires_at <= now]:
             self.release(call_id)
         self.first_expiry = min((entry.expires_at for entry in self.reservations.values()), default=FOREVER)
@@ -157,18 +155,21 @@ class MemoryStore:
     def read(self, charge: Charge, now: int) -> Reading:
         """The reading of a limit before a charge."""
         if charge.kind == "rate":
-            used = max(now, self._rates.get(charge.key, 0))
+            used = self._rates.get(charge.key, now)
+            if used < now:
+                used = now
             is_over = used + charge.cost - charge.tolerance > now
             return Reading(State.OVER if is_over else State.FITS, used)
-        if not charge.span.start <= now < charge.span.end:
+        span = charge.span
+        if not span.start <= now < span.end:
             return Reading(State.STALE, 0)
         counter = self._counters.get(charge.key)
         if counter is None:
-            return Reading(State.COLD, 0) if charge.kind == "budget" else self._compare(charge, _Counter(0))
-        counter.expire(now)
-        return self._compare(charge, counter)
-
-    def _compare(self, charge: Charge, counter: _Counter) -> Reading:
+            if charge.kind == "budget":
+                return Reading(State.COLD, 0)
+            counter = _Counter(0)
+        if now >= counter.first_expiry:
+            counter.expire(now)
         is_over = counter.spent + counter.held + charge.units > charge.rule.amount
         return Reading(State.OVER if is_over else State.FITS, counter.spent, counter.held, counter.peak)
 

@@ -26,6 +26,7 @@ PAST = Charge(
     units=0,
     cost=0,
     tolerance=0,
+    burst=0,
     is_enforced=False,
     is_settled=False,
     span=Span("past", 0, 0),
