@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "audit": Entry("genai_platform.cli.audit", "The log of all changes of access: list, verify."),
     "bindings": Entry("genai_platform.cli.bindings", "Projects of callers with tokens: set, list, delete."),
+    "chat": Entry("genai_platform.cli.chat", "Ask a model: one prompt, or a conversation."),
     "keys": Entry("genai_platform.cli.keys", "API keys: create, list, show, disable, enable, revoke, rotate."),
     "limits": Entry("genai_platform.cli.limits", "Limits of all levels: set, list, delete."),
     "me": Entry("genai_platform.cli.me", "Show who calls, with the key that is set."),
@@ -58,5 +59,6 @@ def genai() -> None:
 
     Commands call the gateway at GENAI_GATEWAY_URL (127.0.0.1:50051) with the key in GENAI_API_KEY or in the file that
     GENAI_API_KEY_FILE names. Data go to standard output: a table on a terminal, lines with tabs in a pipe, JSON with
-    `-o json`. All else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 no valid key.
+    `-o json`. All else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 no valid key,
+    130 interrupted.
     """
