@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Entry] = {
     "limits": Entry("genai_platform.cli.limits", "Limits of all levels: set, list, delete."),
     "me": Entry("genai_platform.cli.me", "Show who calls, with the key that is set."),
     "projects": Entry("genai_platform.cli.projects", "Projects: create, list, update, disable, enable."),
+    "serve": Entry("genai_platform.cli.serve", "Run Session Service, Model Service and Gateway until Ctrl-C."),
     "teams": Entry("genai_platform.cli.teams", "Teams: create, list, update, disable, enable."),
     "usage": Entry("genai_platform.cli.usage", "Usage and costs: list, export, mine; running chats: calls, cancel."),
     "users": Entry("genai_platform.cli.users", "Users that keys belong to: create, list, update, disable, enable."),
