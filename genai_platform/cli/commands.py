@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Entry] = {
     "models": Entry("genai_platform.cli.models", "Models: list, show, register, registered, status, remove."),
     "projects": Entry("genai_platform.cli.projects", "Projects: create, list, update, disable, enable."),
     "prompts": Entry("genai_platform.cli.prompts", "Prompts: list, show, create, label, diff, render, push, pull."),
+    "serve": Entry("genai_platform.cli.serve", "Run Session Service, Model Service and Gateway until Ctrl-C."),
     "sessions": Entry("genai_platform.cli.sessions", "Sessions: list, show, export, restore, delete."),
     "teams": Entry("genai_platform.cli.teams", "Teams: create, list, update, disable, enable."),
     "usage": Entry("genai_platform.cli.usage", "Usage and costs: list, export, mine; running chats: calls, cancel."),
