@@ -19,6 +19,7 @@ from services.shared.errors import StartupError
 from services.shared.identity import IdentitySigner
 from services.shared.internal_keys import open_signer
 from services.shared.logs import Log, open_log
+from services.shared.misspelt import tell_misspelt
 from services.shared.server import run, serve
 from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
@@ -65,6 +66,7 @@ async def start() -> None:
     """Runs the gateway until a signal stops it. Raises StartupError."""
     settings = load_settings(GatewaySettings)
     log = open_log("gateway", settings.log_level, form=settings.log_format)
+    tell_misspelt(GatewaySettings, log)
     raise_descriptor_limit(log)
     tls = open_server_tls(settings, log)
     in_tls = any_in_tls(settings.models_address) or any_in_tls(settings.sessions_address)

@@ -73,6 +73,7 @@ from services.shared.identity import PROCESS_CALLERS
 from services.shared.internal_keys import open_signer
 from services.shared.listener import check_port
 from services.shared.logs import Log, open_log
+from services.shared.misspelt import tell_misspelt
 from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
 from services.shared.settings import load_settings
@@ -257,6 +258,7 @@ async def start() -> None:
     """Runs the Model Service until a signal stops it. Raises StartupError."""
     settings = load_settings(Settings)
     log = open_log("models", settings.log_level, form=settings.log_format)
+    tell_misspelt(Settings, log)
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)

@@ -24,6 +24,7 @@ from services.shared.identity import PROCESS_CALLERS
 from services.shared.internal_keys import open_signer
 from services.shared.listener import check_port
 from services.shared.logs import open_log
+from services.shared.misspelt import tell_misspelt
 from services.shared.rpc import NoSuchMethod, service_handler
 from services.shared.server import announce, run, serve
 from services.shared.settings import ServiceSettings, load_settings
@@ -77,6 +78,7 @@ async def start() -> None:
     """Runs the Session Service until a signal stops it. Raises StartupError."""
     settings = load_settings(SessionsSettings)
     log = open_log("sessions", settings.log_level, form=settings.log_format)
+    tell_misspelt(SessionsSettings, log)
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
