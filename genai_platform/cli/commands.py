@@ -19,10 +19,16 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "audit": Entry("genai_platform.cli.audit", "The log of all changes of access: list, verify."),
     "bindings": Entry("genai_platform.cli.bindings", "Projects of callers with tokens: set, list, delete."),
+    "chat": Entry("genai_platform.cli.chat", "Ask a model: one prompt, or a conversation."),
+    "health": Entry("genai_platform.cli.health", "Show whether the services serve; exit code 1 unless all do."),
     "keys": Entry("genai_platform.cli.keys", "API keys: create, list, show, disable, enable, revoke, rotate."),
     "limits": Entry("genai_platform.cli.limits", "Limits of all levels: set, list, delete."),
     "me": Entry("genai_platform.cli.me", "Show who calls, with the key that is set."),
+    "models": Entry("genai_platform.cli.models", "Models: list, show, register, registered, status, remove."),
     "projects": Entry("genai_platform.cli.projects", "Projects: create, list, update, disable, enable."),
+    "prompts": Entry("genai_platform.cli.prompts", "Prompts: list, show, create, label, diff, render, push, pull."),
+    "serve": Entry("genai_platform.cli.serve", "Run Session Service, Model Service and Gateway until Ctrl-C."),
+    "sessions": Entry("genai_platform.cli.sessions", "Sessions: list, show, export, restore, delete."),
     "teams": Entry("genai_platform.cli.teams", "Teams: create, list, update, disable, enable."),
     "usage": Entry("genai_platform.cli.usage", "Usage and costs: list, export, mine; running chats: calls, cancel."),
     "users": Entry("genai_platform.cli.users", "Users that keys belong to: create, list, update, disable, enable."),
@@ -58,5 +64,6 @@ def genai() -> None:
 
     Commands call the gateway at GENAI_GATEWAY_URL (127.0.0.1:50051) with the key in GENAI_API_KEY or in the file that
     GENAI_API_KEY_FILE names. Data go to standard output: a table on a terminal, lines with tabs in a pipe, JSON with
-    `-o json`. All else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 no valid key.
+    `-o json`. All else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 no valid key,
+    130 interrupted.
     """

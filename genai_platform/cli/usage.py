@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from genai_platform import GenAIError, GenAIPlatform, Unauthenticated
-from genai_platform.cli.access import EXIT_NOT_SIGNED_IN, fail
 from genai_platform.cli.output import Columns, moment, output_option, say, write_record, write_records
 from genai_platform.cli.parameters import NANO
+from genai_platform.cli.platforms import opened
 
 GROUPS = {
     "day": "day",
@@ -152,18 +150,6 @@ def read_groups(text: str) -> list[str]:
 def usd(nano_usd: int) -> str:
     """An amount in US dollars."""
     return f"{nano_usd / NANO:.6f}"
-
-
-@contextlib.contextmanager
-def opened() -> Iterator[GenAIPlatform]:
-    """The platform, for the length of a block. Ends the program where a call fails."""
-    try:
-        with GenAIPlatform() as platform:
-            yield platform
-    except Unauthenticated as error:
-        fail(str(error), EXIT_NOT_SIGNED_IN)
-    except (GenAIError, ValueError, OSError) as error:
-        fail(str(error))
 
 
 def _field(name: str) -> Callable[[Any], str]:

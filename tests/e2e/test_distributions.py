@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, environment
+from tests.support.processes import EXIT_CONFIG, ROOT, environment
 
 OWN_PROTO = 'syntax = "proto3";\npackage mine;\nmessage Own { string name = 1; }\n'
 
@@ -159,3 +159,10 @@ def test_installed_server_starts_and_stops(servers: Venv, decoy: Path) -> None:
         assert process.stdout.readline().startswith("sessions: listening on 127.0.0.1:")
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_serve_says_what_to_install_where_the_services_are_not(application: Venv, tmp_path: Path) -> None:
+    ended = application.run("genai", "serve", directory=tmp_path)
+    assert ended.returncode == EXIT_CONFIG
+    assert ended.stderr.endswith("not installed; run: pip install genai-platform-services\n")
+    assert ended.stdout == ""

@@ -96,6 +96,8 @@ class Tree:
         code = 70
         try:
             os.setsid()
+            # In a job in the background it is ignored, and the child would inherit that.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.chdir(self._folder)
             output = os.open(temporary / "output", os.O_CREAT | os.O_WRONLY)
             for stream in (1, 2):

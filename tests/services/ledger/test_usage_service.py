@@ -255,9 +255,9 @@ async def test_a_call_is_ended_from_outside(service: ModelService, upstream: Scr
         request = usage_pb2.CancelCallRequest(call_id=call.call_id)
         foreign = await failure_of(service.usage.CancelCall(request, metadata=caller(*BLUE)))
         assert (foreign.code, foreign.reason) == (grpc.StatusCode.NOT_FOUND, "CALL_NOT_FOUND")
+        asked_at = asyncio.get_running_loop().time()
         await service.usage.CancelCall(request, metadata=caller(*RED))
-        # At once, though how soon says more of the machine.
-        await upstream.requests[-1].closed_by_peer()
+        assert await upstream.requests[-1].closed_by_peer() - asked_at < 1
         _, failure = await stream_failure(stream)
     assert (failure.code, failure.reason) == (grpc.StatusCode.CANCELLED, "CALL_CANCELLED")
     assert await running_calls(service, *RED) == []
@@ -270,7 +270,9 @@ async def test_a_whole_answer_is_ended_from_outside(service: ModelService, upstr
     answer = asyncio.ensure_future(failure_of(service.stub.Chat(chat_request(), metadata=caller(*RED))))
     await upstream.received(4)
     [call] = await running_calls(service, *RED)
+    asked_at = asyncio.get_running_loop().time()
     await service.usage.CancelCall(usage_pb2.CancelCallRequest(call_id=call.call_id), metadata=caller(*RED))
+    assert await upstream.requests[-1].closed_by_peer() - asked_at < 1
     assert (await answer).reason == "CALL_CANCELLED"
     [row] = (await list_usage(service, *RED)).rows
     assert (row.sums.failed_calls, row.sums.unpriced_calls) == (1, 1)

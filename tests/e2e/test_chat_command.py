@@ -1,0 +1,169 @@
+"""`genai chat` as its console script, in front of the three services and a scripted provider."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_platform import Upstream, delta, ending
+from tests.rows import row
+from tests.scripted_upstream import event_stream
+from tests.support.processes import environment, running_platform
+
+SCRIPT = str(Path(sys.executable).with_name("genai"))
+SECONDS = 20
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, which children inherit.
+OBEYING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+PROGRAM = OBEYING + "from genai_platform.cli import main; main()"
+
+
+class Chat:
+    """`genai chat` with a directory of its own."""
+
+    def __init__(self, directory: Path, address: str) -> None:
+        self.directory = directory
+        self.variables = environment(
+            GENAI_GATEWAY_URL=address, GENAI_MODEL="gpt-4o", XDG_STATE_HOME=str(directory / "state")
+        )
+
+    def run(self, *arguments: str, typed: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [SCRIPT, "chat", *arguments],
+            cwd=self.directory,
+            env=self.variables | variables,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", PROGRAM, "chat", *arguments]
+        return subprocess.Popen(
+            command,
+            cwd=self.directory,
+            env=self.variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    upstream = Upstream()
+    yield upstream
+    upstream.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("platform")
+    with running_platform(directory, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=upstream.url) as platform:
+        yield platform.address
+
+
+@pytest.fixture
+def chat(tmp_path: Path, address: str) -> Chat:
+    return Chat(tmp_path, address)
+
+
+def test_answer_is_on_standard_output_and_words_are_not(chat: Chat, upstream: Upstream) -> None:
+    before = len(upstream.server.requests)
+    done = chat.run("What is wrong?", "--verbose", typed="a log\n")
+    assert (done.returncode, done.stdout) == (0, "pong\n"), done.stderr
+    assert "tokens" in done.stderr
+    [request] = [each for each in upstream.server.requests[before:] if each.method == "POST"]
+    assert "What is wrong?\\n\\na log" in request.body.decode()
+    assert "tokens" not in chat.run("Hi").stderr
+    assert json.loads(chat.run("Hi", "-o", "json").stdout)["text"] == "pong"
+
+
+def test_conversation_is_continued(chat: Chat, upstream: Upstream) -> None:
+    assert chat.run("-c", "more").returncode == WRONG_USAGE
+    assert chat.run("one", "--session", "mine", "--system", "Be short.").stdout == "pong\n"
+    assert chat.run("two", "--continue").stdout == "pong\n"
+    messages = upstream.server.requests[-1].json()["messages"]
+    assert [message["role"] for message in messages][-4:] == ["system", "user", "assistant", "user"]
+
+
+def test_conversation_at_a_terminal(chat: Chat) -> None:
+    terminal, inside = os.openpty()
+    process = subprocess.Popen(
+        [SCRIPT, "chat"], cwd=chat.directory, env=chat.variables, stdin=inside, stdout=inside, stderr=subprocess.PIPE
+    )
+    os.close(inside)
+    shown = b""
+    with process:
+        for awaited, typed in ((b"> ", b"Hi\n"), (b"pong", b""), (b"> ", b"\x04")):
+            while awaited not in shown:
+                shown += os.read(terminal, 4096)
+            shown = shown.partition(awaited)[2]
+            os.write(terminal, typed)
+        words = process.stderr.read().decode() if process.stderr else ""
+        assert (process.wait(SECONDS), "--continue" in words, "tokens" in words) == (0, True, True)
+    os.close(terminal)
+
+
+def test_schema_and_files_and_preview(chat: Chat, upstream: Upstream) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    (chat.directory / "schema.json").write_text(json.dumps(schema))
+    (chat.directory / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    previewed = chat.run("Hi", "--preview", "--schema", "schema.json", "--file", "dot.png")
+    body = json.loads(previewed.stdout)
+    assert (previewed.returncode, body["response_format"]["type"]) == (0, "json_schema")
+    assert "data:image/png;base64," in previewed.stdout
+    refused = chat.run("Hi", "--schema", "schema.json")
+    assert (refused.returncode, refused.stdout) == (FAILED, "")
+    assert "ANSWER_INVALID" in refused.stderr
+
+
+def test_what_goes_wrong_is_one_line_that_says_what_to_do(chat: Chat) -> None:
+    for arguments, variables, code, words in (
+        (["Hi", "-m", "gtp-4o"], {}, FAILED, "genai models list"),
+        (["Hi"], {"GENAI_GATEWAY_URL": "127.0.0.1:1"}, FAILED, "start the services"),
+        (["Hi"], {"GENAI_MODEL": ""}, WRONG_USAGE, "--model"),
+        ([], {}, WRONG_USAGE, "give a TEXT"),
+        (["Hi", "--label", "new"], {}, WRONG_USAGE, "--prompt"),
+    ):
+        with row(*arguments):
+            done = chat.run(*arguments, **variables)
+            assert (done.returncode, done.stdout) == (code, "")
+            assert words in done.stderr
+            assert "Traceback" not in done.stderr
+            assert code == WRONG_USAGE or len(done.stderr.splitlines()) == 1
+
+
+def test_interrupt_ends_the_call(chat: Chat, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    upstream.server.play(event_stream(delta("po"), gate, *ending()))
+    with chat.start("Hi") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.read(2) == b"po"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == INTERRUPTED
+        assert process.stderr.read().decode() == "genai: interrupted; the call is ended, and its answer is incomplete\n"
+    upstream.do(upstream.server.requests[-1].closed_by_peer())
+    upstream.loop.call_soon_threadsafe(gate.set)
+
+
+def test_reader_that_has_gone_is_no_traceback(chat: Chat, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    upstream.server.play(event_stream(delta("po"), gate, delta("ng"), *ending()))
+    with chat.start("Hi") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.read(2) == b"po"
+        process.stdout.close()
+        upstream.loop.call_soon_threadsafe(gate.set)
+        assert (process.wait(SECONDS), process.stderr.read()) == (1, b"")
