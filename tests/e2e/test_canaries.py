@@ -11,9 +11,12 @@ import urllib.parse
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
+import grpc
 import pytest
 
 from genai_platform import AsyncGenAIPlatform, ChatMessage, GenAIError
+from proto import access_pb2, access_pb2_grpc
+from proto.identity_pb2 import LimitRule
 from services.gateway.access.access import MIGRATIONS
 from services.gateway.access.first_key import add_admin_key
 from services.gateway.access.settings import AccessSettings
@@ -25,6 +28,8 @@ from tests.support.processes import ROOT, Platform, environment, running_platfor
 VENDOR_KEY = "sk-canary-of-the-vendor-0123456789"
 MODEL_KEY = "canary-of-the-registered-model-0123456789"
 INTERNAL_KEY = "canary-of-the-internal-keys-0123456789ab"
+WEBHOOK_KEY = "canary-of-the-webhook-0123456789"
+WEBHOOK_PATH = "canary-in-the-path-of-the-webhook"
 
 PROMPT = "canary-in-the-prompt"
 SYSTEM = "canary-in-the-system-message"
@@ -37,6 +42,9 @@ KEPT_TEXTS = ("sessions.db", "calls.db", "capture.db", "models.db")
 def answer(request: Received) -> Script:
     """An answer by the word in the request: one that repeats all that it got, as bad servers do."""
     said = f"{request.headers} {request.body.decode(errors='replace')}"
+    if request.path.endswith(WEBHOOK_PATH):
+        # It is refused, so that the log tells of it.
+        return json_answer({"error": said}, status=400)
     if request.method == "GET":
         return json_answer({"data": [{"id": "gpt-4o"}]})
     for word, status in (("refused", 400), ("unauthorized", 401), ("broken", 500), ("busy", 429)):
@@ -63,7 +71,14 @@ def started(directory: Path, url: str) -> Iterator[Platform]:
     """The three processes with every secret in a file."""
     secrets = directory / "secrets"
     secrets.mkdir()
-    for name, value in (("vendor", VENDOR_KEY), ("internal", INTERNAL_KEY), ("model", MODEL_KEY)):
+    values = {
+        "vendor": VENDOR_KEY,
+        "internal": INTERNAL_KEY,
+        "model": MODEL_KEY,
+        "webhook": WEBHOOK_KEY,
+        "hook": f"{url}/{WEBHOOK_PATH}",
+    }
+    for name, value in values.items():
         (secrets / name).write_text(f"{value}\n")
         (secrets / name).chmod(0o600)
     settings = {
@@ -71,6 +86,8 @@ def started(directory: Path, url: str) -> Iterator[Platform]:
         "OPENAI_API_KEY_FILE": str(secrets / "vendor"),
         "OPENAI_BASE_URL": f"{url}/v1",
         "GENAI_INTERNAL_KEYS_FILE": str(secrets / "internal"),
+        "ALERT_WEBHOOK_URL_FILE": str(secrets / "hook"),
+        "ALERT_WEBHOOK_KEY_FILE": str(secrets / "webhook"),
         "MODELS_CREDENTIALS_DIR": str(secrets),
         "GENAI_DATA_DIR": str(directory / "data"),
         "GENAI_LOG_LEVEL": "debug",
@@ -78,6 +95,14 @@ def started(directory: Path, url: str) -> Iterator[Platform]:
     }
     with running_platform(directory, **settings) as platform:
         yield platform
+
+
+async def warn_soon(address: str, api_key: str) -> None:
+    """Sets a limit whose soft percent the first chat crosses, so that the webhook is told."""
+    limit = LimitRule(scope_kind="org", resource="tokens", window="day", amount=100_000, soft_percents=[1])
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = access_pb2_grpc.AccessServiceStub(channel)
+        await stub.SetLimit(access_pb2.SetLimitRequest(limit=limit), metadata=[("x-api-key", api_key)])
 
 
 def said(text: str) -> list[ChatMessage]:
@@ -163,6 +188,7 @@ async def test_no_secret_and_no_text_is_found_where_it_does_not_belong(tmp_path:
     api_key = await make_first_key(data)
     async with ScriptedUpstream(default=answer) as upstream:
         with started(tmp_path, upstream.url) as platform:
+            await warn_soon(platform.address, api_key)
             async with AsyncGenAIPlatform(platform.address, api_key=api_key) as client:
                 shown = [str(seen).encode() async for seen in walk(client, upstream.url)]
                 told = "\n".join(await problems_of(client)).encode()
@@ -178,7 +204,11 @@ async def test_no_secret_and_no_text_is_found_where_it_does_not_belong(tmp_path:
     used = str([request.headers for request in upstream.requests])
     assert VENDOR_KEY in used
     assert MODEL_KEY in used
-    secrets = (VENDOR_KEY, MODEL_KEY, INTERNAL_KEY, api_key, api_key.split("_")[2])
+    [alert] = [request for request in upstream.requests if request.path.endswith(WEBHOOK_PATH)]
+    outputs["what the webhook is told"] = f"{alert.headers} {alert.body!r}".encode()
+    assert "x-genai-signature" in alert.headers
+    assert any(b"the webhook was not told" in output for output in outputs.values())
+    secrets = (VENDOR_KEY, MODEL_KEY, INTERNAL_KEY, WEBHOOK_KEY, WEBHOOK_PATH, api_key, api_key.split("_")[2])
     assert_without(secrets, outputs)
     kept = tuple(str(data / name) for name in KEPT_TEXTS)
     others = {name: output for name, output in outputs.items() if not name.startswith((*kept, "what callers see"))}
