@@ -228,7 +228,8 @@ class Forward:
         try:
             await _return_initial_metadata(onward, context)
             with StreamWriter(context) as writer:
-                async for message in onward:
+                # Not `async for`: the generator of a cancelled call would live on for a while, and its call with it.
+                while (message := await onward.read()) is not grpc.aio.EOF:
                     await writer.write(message)
                     messages += 1
             context.set_trailing_metadata(returned(await received_last(onward)))

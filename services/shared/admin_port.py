@@ -17,6 +17,7 @@ import io
 import platform
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -53,6 +54,10 @@ PAUSES_PER_WRITE = 9.0
 TEXT = "text/plain; charset=utf-8"
 
 LOOP_LAG = Readings(names.EVENT_LOOP_LAG, "The longest delay of the event loop in the last seconds.")
+PYTHON_BLOCKS = Readings(
+    names.PYTHON_BLOCKS,
+    "Blocks of memory that Python's objects take; a leak of objects lets them rise.",
+)
 BUILD = Gauges(names.BUILD_INFO, "1, with the versions of the process.", ("process", "version", "python", "grpcio"))
 
 
@@ -68,6 +73,7 @@ class AdminPort:
     def follow(self, read_health: Callable[[], Mapping[str, bool]], watch: LoopWatch) -> None:
         """Reports the health of a server, by the names of its services, and the event loop that is watched."""
         self._read_health, self._watch = read_health, watch
+        PYTHON_BLOCKS.follow(lambda: [((), sys.getallocatedblocks())])
         LOOP_LAG.follow(lambda: [((), watch.lag_seconds())])
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:

@@ -16,6 +16,7 @@ OVERHEAD = "genai_overhead_seconds"
 
 # Processes.
 EVENT_LOOP_LAG = "genai_event_loop_lag_seconds"
+PYTHON_BLOCKS = "genai_python_allocated_blocks"
 CERTIFICATE_END = "genai_tls_certificate_not_after_seconds"
 BUILD_INFO = "genai_build_info"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -96,22 +97,74 @@ def test_conversation_is_continued(chat: Chat, upstream: Upstream) -> None:
     assert [message["role"] for message in messages][-4:] == ["system", "user", "assistant", "user"]
 
 
-def test_conversation_at_a_terminal(chat: Chat) -> None:
-    terminal, inside = os.openpty()
-    process = subprocess.Popen(
-        [SCRIPT, "chat"], cwd=chat.directory, env=chat.variables, stdin=inside, stdout=inside, stderr=subprocess.PIPE
-    )
-    os.close(inside)
-    shown = b""
-    with process:
-        for awaited, typed in ((b"> ", b"Hi\n"), (b"pong", b""), (b"> ", b"\x04")):
-            while awaited not in shown:
-                shown += os.read(terminal, 4096)
-            shown = shown.partition(awaited)[2]
-            os.write(terminal, typed)
-        words = process.stderr.read().decode() if process.stderr else ""
-        assert (process.wait(SECONDS), "--continue" in words, "tokens" in words) == (0, True, True)
-    os.close(terminal)
+class Terminal:
+    """A conversation at a terminal of its own; words are read apart."""
+
+    def __init__(self, chat: Chat, *arguments: str) -> None:
+        self.descriptor, inside = os.openpty()
+        self._shown = b""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "chat", *arguments],
+            cwd=chat.directory,
+            env=chat.variables,
+            stdin=inside,
+            stdout=inside,
+            stderr=subprocess.PIPE,
+        )
+        os.close(inside)
+
+    def wait_for(self, text: bytes) -> None:
+        """Reads until this is shown. What comes before it is not seen again."""
+        while text not in self._shown:
+            ready, _, _ = select.select([self.descriptor], [], [], SECONDS)
+            assert ready, self._shown
+            self._shown += os.read(self.descriptor, 4096)
+        self._shown = self._shown.partition(text)[2]
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.descriptor, keys)
+
+    def leave(self) -> str:
+        """Types Ctrl-D, and returns the words that were said."""
+        self.type(b"\x04")
+        assert self.process.stderr
+        with self.process:
+            words = self.process.stderr.read().decode()
+            assert self.process.wait(SECONDS) == 0
+        os.close(self.descriptor)
+        return words
+
+
+def test_conversation_at_a_terminal(chat: Chat, upstream: Upstream) -> None:
+    terminal = Terminal(chat)
+    for line in (b"Hi\n", b"one\\\ntwo\n"):
+        terminal.wait_for(b"> ")
+        terminal.type(line)
+        terminal.wait_for(b"pong")
+    terminal.wait_for(b"> ")
+    words = terminal.leave()
+    assert ("--continue" in words, "tokens" in words) == (True, True)
+    messages = upstream.server.requests[-1].json()["messages"]
+    assert [message["content"] for message in messages] == ["Hi", "pong", "one\ntwo"]
+
+
+def test_interrupt_in_a_conversation_ends_the_answer_alone(chat: Chat, upstream: Upstream) -> None:
+    gate = upstream.gate()
+    upstream.server.play(event_stream(delta("po"), gate, *ending()))
+    terminal = Terminal(chat)
+    terminal.wait_for(b"> ")
+    terminal.type(b"Hi\n")
+    terminal.wait_for(b"po")
+    terminal.process.send_signal(signal.SIGINT)
+    upstream.do(upstream.server.requests[-1].closed_by_peer())
+    upstream.loop.call_soon_threadsafe(gate.set)
+    terminal.wait_for(b"> ")
+    terminal.type(b"again\n")
+    terminal.wait_for(b"pong")
+    terminal.wait_for(b"> ")
+    assert "interrupted" in terminal.leave()
+    messages = upstream.server.requests[-1].json()["messages"]
+    assert [message["content"] for message in messages] == ["again"]
 
 
 def test_schema_and_files_and_preview(chat: Chat, upstream: Upstream) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.load import percentile
+from services.shared import metric_names as names
+from tests.support.admin import get
 
 
 class ProcessSample(NamedTuple):
@@ -34,6 +36,15 @@ def measure(pid: int | None) -> ProcessSample | None:
     if not resident or not threads:
         return None
     return ProcessSample(int(resident[1]) / 1024, descriptors, int(threads[1]))
+
+
+def allocated_blocks(admin_port: int) -> int:
+    """The blocks of memory that a process's Python objects take. Raises OSError if it does not say."""
+    page = get(admin_port, "/metrics", seconds=2.0)
+    found = re.search(rf"^{names.PYTHON_BLOCKS} (\S+)$", page.text, re.MULTILINE)
+    if not found:
+        raise OSError("the admin port does not say it")
+    return int(float(found[1]))
 
 
 class Latencies:

@@ -42,7 +42,7 @@ class Member:
     def __init__(self, name: str, directory: Path, settings: Mapping[str, str], *, forked: bool) -> None:
         self.name = name
         self.kind = name.partition("-")[0]
-        self.port = free_port()
+        self.port, self.admin_port = free_port(), free_port()
         self.state = DOWN
         self.lives = 0
         self.exits: list[int] = []
@@ -70,8 +70,9 @@ class Member:
 
     async def start(self) -> None:
         self.state = STARTING
-        port = {f"{self.kind.upper()}_PORT": str(self.port)}
-        settings: dict[str, Any] = {**self._settings, **port, "as_module": not self._forked}
+        kind = self.kind.upper()
+        ports = {f"{kind}_PORT": str(self.port), f"{kind}_ADMIN_PORT": str(self.admin_port)}
+        settings: dict[str, Any] = {**self._settings, **ports, "as_module": not self._forked}
         self._service = await asyncio.to_thread(lambda: start(self.kind, self._directory, **settings))
         self.lives += 1
         self._return()

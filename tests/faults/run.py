@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from tests.faults.history import History, Sum
 from tests.faults.load import DEADLINE_SECONDS, Load
 from tests.faults.logged_ends import judge_ends, read_ends
-from tests.faults.measure import Latencies, measure
+from tests.faults.measure import Latencies, allocated_blocks, measure
 from tests.faults.nemesis import Events, Nemesis, ProviderControl
 from tests.faults.platform import UP, Platform, Shape, running_platform
 from tests.support.postgresql import running_postgresql
@@ -53,7 +54,7 @@ class Run:
         self.most_connections = max(self.most_connections, sum(int(count["connections"]) for count in counts.values()))
         return {
             "t": round(time.monotonic() - self.begun, 2),
-            "processes": {name: self._sample_process(name) for name in self.platform.members},
+            "processes": {name: await self._sample_process(name) for name in self.platform.members},
             "providers": counts,
             "latency_ms": self.latencies.percentiles(),
             "running": self.load.running,
@@ -103,11 +104,13 @@ class Run:
         await asyncio.gather(*(member.stop() for member in self.platform.members.values()))
         return [*self.history.sums(), *self._sums_of_processes(), *self._sums_of_logs()]
 
-    def _sample_process(self, name: str) -> dict[str, Any]:
+    async def _sample_process(self, name: str) -> dict[str, Any]:
         member = self.platform.members[name]
         told: dict[str, Any] = {"state": member.state, "life": member.lives}
         if measured := measure(member.pid):
             told |= measured._asdict()
+            with contextlib.suppress(OSError, AssertionError, http.client.HTTPException):
+                told["blocks"] = await asyncio.to_thread(allocated_blocks, member.admin_port)
         elif member.state == UP:
             self.history.note("deaths", f"{name} has ended by itself: {member.log()[-2000:]}")
         return told
