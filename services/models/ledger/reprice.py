@@ -65,7 +65,7 @@ class RepriceQuery(NamedTuple):
 
 @dataclass
 class RepricedModel:
-    """What becomes of the calls of a model that had no cost."""
+    """The calls of a model that had no cost, and what becomes of them."""
 
     calls: int = 0
     """Those that have one now."""
@@ -90,7 +90,7 @@ class Repricing:
         self._prices = prices
 
     async def run(self, query: RepriceQuery, *, apply: bool) -> dict[tuple[str, str], RepricedModel]:
-        """What becomes of the calls, by provider and model. Without `apply`, nothing is changed.
+        """The calls by provider and model, and what becomes of them. Without `apply`, nothing is changed.
 
         Each transaction stores the costs of some calls together with their sums, so that a run that breaks off has
         priced some calls wholly, and a further one prices the others. Raises PlatformErrors of the storage, and
