@@ -32,13 +32,12 @@ from services.models.limits.decisions import (
 )
 from services.models.limits.local_limits import LocalLimits
 from services.models.limits.rules import Facts, Rule
+from services.models.limits.settlements import settlement_of
 from services.models.limits.spent_source import SpentQuery, SpentSource
 from services.models.limits.standings import StandingReader
 from services.models.limits.store import (
-    CounterChange,
     Holding,
     LimitStore,
-    RateChange,
     Reading,
     Settlement,
     State,
@@ -204,7 +203,7 @@ class Limiter:
         if not self._store.is_immediate:
             self._local.end(charges)
         self._holdings.pop(admission.id, None)
-        settlement = _settlement(admission, tokens, nano_usd)
+        settlement = settlement_of(admission.id, charges, tokens, nano_usd, was_admitted=admission.at_store)
         if not settlement.rates and not settlement.counters:
             return
         if not admission.at_store:
@@ -381,25 +380,3 @@ class Limiter:
 
 def _machine_time() -> int:
     return time.time_ns() // 1000
-
-
-def _settlement(admission: Admission, tokens: int | None, nano_usd: int | None) -> Settlement:
-    rates, counters = [], []
-    for charge in admission.charges:
-        if not charge.is_settled:
-            continue
-        spent = _real_units(charge, tokens, nano_usd)
-        if charge.kind == "rate":
-            rates.append(RateChange(charge.key, charge.microseconds(spent) - charge.cost))
-        else:
-            counters.append(CounterChange(charge.key, charge.units, spent))
-    return Settlement(admission.id, rates, counters, admission.at_store)
-
-
-def _real_units(charge: Charge, tokens: int | None, nano_usd: int | None) -> int:
-    """The units that a call has really used; of a request that was made always one."""
-    if charge.kind == "slots":
-        return 0
-    resource = charge.rule.resource
-    real = tokens if resource == "tokens" else nano_usd if resource == "nano_usd" else None
-    return charge.units if real is None else real

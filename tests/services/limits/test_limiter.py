@@ -94,12 +94,10 @@ async def test_a_refused_call_takes_nothing_of_any_limit(store: LimitStore) -> N
         for _ in range(5):
             await refused(limiter, full, SLOTS, BUDGET, TOKENS, REQUESTS)
         decision = (await admitted(limiter, SLOTS, BUDGET, TOKENS, REQUESTS)).decision
-        assert {standing.rule.id: standing.remaining for standing in decision.standings} == {
-            "slots": 2,
-            "budget": 9_000,
-            "tokens": 900,
-            "requests": 2,
-        }
+        found = {standing.rule.id: standing.remaining for standing in decision.standings}
+        # It fills up meanwhile.
+        assert 900 <= found.pop("tokens") < 1000
+        assert found == {"slots": 2, "budget": 9_000, "requests": 2}
 
 
 async def test_limits_are_read_without_a_call(store: LimitStore) -> None:
@@ -114,9 +112,14 @@ async def test_limits_are_read_without_a_call(store: LimitStore) -> None:
         assert await left() == {"requests": 3, "slots": 3, "tokens": 1000}
         admission = await admitted(limiter, *rules)
         for _ in range(3):
-            assert await left() == {"requests": 2, "slots": 2, "budget": 9_000, "tokens": 900}
+            found = await left()
+            # It fills up meanwhile.
+            assert 900 <= found.pop("tokens") < 1000
+            assert found == {"requests": 2, "slots": 2, "budget": 9_000}
         await admission.settle(10, 700)
-        assert await left() == {"requests": 2, "slots": 3, "budget": 9_300, "tokens": 990}
+        found = await left()
+        assert 990 <= found.pop("tokens") <= 1000
+        assert found == {"requests": 2, "slots": 3, "budget": 9_300}
 
 
 async def test_the_end_settles_the_difference_once(store: LimitStore) -> None:
