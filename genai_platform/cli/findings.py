@@ -10,13 +10,13 @@ Status = Literal["ok", "warning", "error"]
 
 
 class Finding(NamedTuple):
-    """What one check has found, in a line."""
+    """The result of one check, in a line."""
 
     check: str
     status: Status
     found: str
     advice: str = ""
-    """What to do; empty where nothing is."""
+    """The next thing to do; empty where there is none."""
 
     def record(self) -> Struct:
         """The finding as a record of the output."""
