@@ -407,6 +407,19 @@ class ExportUsageFields(CallOptions, total=False):
     """`csv` or `jsonl`. Empty: `csv`. Columns and members have the names of the fields of UsageRow and UsageSums."""
 
 
+class RepriceUsageFields(CallOptions, total=False):
+    """The fields of a RepriceUsageRequest, as keywords."""
+
+    from_day: str | None
+    """The first day on which calls ended, as `2026-11-30`. Required."""
+    to_day: str | None
+    """The last day. Empty: today."""
+    model_glob: str | None
+    """The models, by their names or as `provider/name`, with `*` for any characters. Empty: all."""
+    apply: bool | None
+    """Whether the costs are stored. Otherwise the response says what they would be."""
+
+
 class ListCallsFields(CallOptions, total=False):
     """The fields of a ListCallsRequest, as keywords."""
 

@@ -50,6 +50,11 @@ class UsageServiceStub:
                 request_serializer=genai__platform_dot_v1_dot_usage__pb2.ExportUsageRequest.SerializeToString,
                 response_deserializer=genai__platform_dot_v1_dot_usage__pb2.ExportUsageResponse.FromString,
                 _registered_method=True)
+        self.RepriceUsage = channel.unary_unary(
+                '/genai_platform.v1.UsageService/RepriceUsage',
+                request_serializer=genai__platform_dot_v1_dot_usage__pb2.RepriceUsageRequest.SerializeToString,
+                response_deserializer=genai__platform_dot_v1_dot_usage__pb2.RepriceUsageResponse.FromString,
+                _registered_method=True)
         self.ListCalls = channel.unary_unary(
                 '/genai_platform.v1.UsageService/ListCalls',
                 request_serializer=genai__platform_dot_v1_dot_usage__pb2.ListCallsRequest.SerializeToString,
@@ -87,6 +92,15 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RepriceUsage(self, request, context):
+        """Computes the cost of calls that have none, by today's price list or the rates of a registration. Only calls of which
+        nothing but the rates was missing get one; the response says how many have not, and why. Nothing is changed without
+        `apply`. Sums move with the calls, each exactly once. A call that breaks off has priced some; repeat it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCalls(self, request, context):
         """Lists the chats that run in the process that answers, the oldest first. Each replica has its own.
         """
@@ -95,8 +109,9 @@ class UsageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelCall(self, request, context):
-        """Ends a chat that runs in the process that answers: its caller gets CANCELLED CALL_CANCELLED, and its provider is
-        left at once. NOT_FOUND CALL_NOT_FOUND if there is none, or if it is another project's.
+        """Ends a chat that runs: its caller gets CANCELLED CALL_CANCELLED, and its provider is left at once. The gateway asks
+        all replicas for it; one that is called directly knows its own. NOT_FOUND CALL_NOT_FOUND if there is none, or if it
+        is another project's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +134,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.ExportUsage,
                     request_deserializer=genai__platform_dot_v1_dot_usage__pb2.ExportUsageRequest.FromString,
                     response_serializer=genai__platform_dot_v1_dot_usage__pb2.ExportUsageResponse.SerializeToString,
+            ),
+            'RepriceUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepriceUsage,
+                    request_deserializer=genai__platform_dot_v1_dot_usage__pb2.RepriceUsageRequest.FromString,
+                    response_serializer=genai__platform_dot_v1_dot_usage__pb2.RepriceUsageResponse.SerializeToString,
             ),
             'ListCalls': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCalls,
@@ -213,6 +233,33 @@ class UsageService:
             '/genai_platform.v1.UsageService/ExportUsage',
             genai__platform_dot_v1_dot_usage__pb2.ExportUsageRequest.SerializeToString,
             genai__platform_dot_v1_dot_usage__pb2.ExportUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepriceUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/genai_platform.v1.UsageService/RepriceUsage',
+            genai__platform_dot_v1_dot_usage__pb2.RepriceUsageRequest.SerializeToString,
+            genai__platform_dot_v1_dot_usage__pb2.RepriceUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

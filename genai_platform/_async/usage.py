@@ -1,13 +1,14 @@
 """The calls of UsageService: what was used and what it cost, and the calls that run.
 
-`mine`, `list`, `export`, `calls` and `cancel` take Python's own arguments. The other methods are those of the contract,
-as in `models`. proto/usage.proto describes their fields.
+`mine`, `list`, `export`, `reprice`, `calls` and `cancel` take Python's own arguments. The other methods are those of
+the contract, as in `models`. proto/usage.proto describes their fields.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import TypeVar, Unpack
 
 from google.protobuf.message import Message
@@ -23,6 +24,7 @@ from genai_platform.request_fields import (
     GetMyUsageFields,
     ListCallsFields,
     ListUsageFields,
+    RepriceUsageFields,
 )
 from genai_platform.requests import read_call
 from genai_platform.session_requests import TextWriter, open_target
@@ -38,6 +40,8 @@ from genai_platform.v1.usage_pb2 import (
     ListCallsResponse,
     ListUsageRequest,
     ListUsageResponse,
+    RepriceUsageRequest,
+    RepriceUsageResponse,
     RunningCall,
     UsageRow,
 )
@@ -90,12 +94,30 @@ class AsyncUsage:
                 lines += piece.data.count(b"\n")
         return lines - (format == "csv")
 
+    async def reprice(
+        self,
+        from_day: date | str,
+        *,
+        to_day: date | str | None = None,
+        model: str = "",
+        apply: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> RepriceUsageResponse:
+        """Prices the calls that have no cost, by today's prices, and says which stay without one and why.
+
+        Without `apply` nothing is changed. `model` is a name, or several by `*`. Needs the scope `admin`.
+        """
+        days = {"from_day": str(from_day), "to_day": str(to_day or "")}
+        request = build(RepriceUsageRequest, **days, model_glob=model, apply=apply)
+        return await self.reprice_usage(request, **options)
+
     def calls(self, **options: Unpack[CallOptions]) -> AsyncIterator[RunningCall]:
         """The chats that run now in the replica that answers, oldest first."""
         return read_pages(self.list_calls, ListCallsRequest(), lambda page: page.calls, options)
 
     async def cancel(self, call_id: str, **options: Unpack[CallOptions]) -> None:
-        """Ends a chat, whose caller gets Cancelled CALL_CANCELLED. Raises NotFound CALL_NOT_FOUND."""
+        """Ends a chat, in whichever replica it runs; its caller gets Cancelled CALL_CANCELLED. Raises NotFound
+        CALL_NOT_FOUND."""
         await self.cancel_call(build(CancelCallRequest, call_id=call_id), **options)
 
     async def get_my_usage(
@@ -116,6 +138,12 @@ class AsyncUsage:
         """Streams sums of usage as text."""
         asked, options = read_call(ExportUsageRequest, request, fields)
         return self._connection.stream(USAGE_SERVICE, "ExportUsage", asked, ExportUsageResponse, **options)
+
+    async def reprice_usage(
+        self, request: RepriceUsageRequest | None = None, **fields: Unpack[RepriceUsageFields]
+    ) -> RepriceUsageResponse:
+        """Prices calls that have no cost."""
+        return await self._call("RepriceUsage", RepriceUsageResponse, read_call(RepriceUsageRequest, request, fields))
 
     async def list_calls(
         self, request: ListCallsRequest | None = None, **fields: Unpack[ListCallsFields]

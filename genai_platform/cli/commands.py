@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, Entry] = {
     "audit": Entry("genai_platform.cli.audit", "The log of all changes of access: list, verify."),
     "bindings": Entry("genai_platform.cli.bindings", "Projects of callers with tokens: set, list, delete."),
     "chat": Entry("genai_platform.cli.chat", "Ask a model: one prompt, or a conversation."),
+    "doctor": Entry("genai_platform.cli.doctor", "Check the set-up, and say what to do; exit code 1 on errors."),
     "health": Entry("genai_platform.cli.health", "Show whether the services serve; exit code 1 unless all do."),
     "keys": Entry("genai_platform.cli.keys", "API keys: create, list, show, disable, enable, revoke, rotate."),
     "limits": Entry("genai_platform.cli.limits", "Limits of all levels: set, list, delete."),

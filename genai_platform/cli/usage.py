@@ -53,6 +53,14 @@ LIMITS: Columns = {
     "RESETS": lambda use: moment(use.resets_at),
 }
 
+REPRICED: Columns = {
+    "PROVIDER": lambda model: model.provider,
+    "MODEL": lambda model: model.model,
+    "PRICED": lambda model: str(model.priced_calls),
+    "USD": lambda model: usd(model.cost_nano_usd),
+    "UNPRICED": lambda model: ",".join(f"{each.reason}={each.calls}" for each in model.unpriced),
+}
+
 CALLS: Columns = {
     "CALL": lambda call: call.call_id,
     "METHOD": lambda call: call.method,
@@ -109,6 +117,26 @@ def export(file: str, export_format: str, groups: str, **fields: Any) -> None:
         target = sys.stdout if file == "-" else file
         rows = platform.usage.export(target, format=export_format, group_by=group_by, **fields)
     say(f"{rows} rows are written")
+
+
+@usage.command()
+@click.option("--from", "from_day", required=True, help="First day, as 2026-11-30.")
+@click.option("--to", "to_day", help="Last day; by default today, in UTC.")
+@click.option("--model", default="", help="Of these models only: a name, or several by *.")
+@click.option("--apply", is_flag=True, help="Store the costs; without it they are only shown.")
+@output_option
+def reprice(output: str | None, **fields: Any) -> None:
+    """Price calls that have no cost, by today's prices."""
+    with opened() as platform:
+        answer = platform.usage.reprice(**fields)
+    write_records(answer.models, REPRICED, output)
+    verb = "are" if answer.applied else "can be"
+    say(
+        f"{answer.priced_calls} calls {verb} priced by {answer.price_list} and registrations, at"
+        f" {usd(answer.cost_nano_usd)} USD; {answer.unpriced_calls} stay without a price"
+    )
+    if answer.priced_calls and not answer.applied:
+        say("nothing is changed yet; add --apply to store the costs")
 
 
 @usage.command()

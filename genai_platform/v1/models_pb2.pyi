@@ -83,6 +83,8 @@ SCOPE_FIELD_NUMBER: int
 scope: _descriptor.FieldDescriptor
 AUDITED_FIELD_NUMBER: int
 audited: _descriptor.FieldDescriptor
+OF_ONE_REPLICA_FIELD_NUMBER: int
+of_one_replica: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
     """A chat with one model."""
@@ -664,7 +666,7 @@ class ToolCall(_message.Message):
 class TokenUsage(_message.Message):
     """The token usage of a call. For every provider, `prompt_tokens` includes cached tokens and `completion_tokens`
     includes reasoning."""
-    __slots__ = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens", "cost_nano_usd", "estimated", "long_cache_write_tokens")
+    __slots__ = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens", "cost_nano_usd", "estimated", "long_cache_write_tokens", "not_at_list_price")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -674,6 +676,7 @@ class TokenUsage(_message.Message):
     COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
     LONG_CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NOT_AT_LIST_PRICE_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     """The input tokens."""
     completion_tokens: int
@@ -693,7 +696,10 @@ class TokenUsage(_message.Message):
     """True if the provider returned no counts, and these are estimates."""
     long_cache_write_tokens: int
     """The part of `cache_write_tokens` that is cached for an hour, at a higher price. Unset: not known."""
-    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., estimated: _Optional[bool] = ..., long_cache_write_tokens: _Optional[int] = ...) -> None: ...
+    not_at_list_price: bool
+    """True if no price list gives the cost of these counts: the provider reports other rates, such as those of another
+    service tier, or the counts contradict each other."""
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., cache_write_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., estimated: _Optional[bool] = ..., long_cache_write_tokens: _Optional[int] = ..., not_at_list_price: _Optional[bool] = ...) -> None: ...
     @property
     def cost_usd(self) -> float | None:
         """The cost of the tokens in US dollars; None if it is not known. Added by genai_platform."""

@@ -219,6 +219,80 @@ class ExportUsageResponse(_message.Message):
     """Whole lines, in UTF-8."""
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
+class RepriceUsageRequest(_message.Message):
+    """A request to price calls that have no cost."""
+    __slots__ = ("from_day", "to_day", "model_glob", "apply")
+    FROM_DAY_FIELD_NUMBER: _ClassVar[int]
+    TO_DAY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_GLOB_FIELD_NUMBER: _ClassVar[int]
+    APPLY_FIELD_NUMBER: _ClassVar[int]
+    from_day: str
+    """The first day on which calls ended, as `2026-11-30`. Required."""
+    to_day: str
+    """The last day. Empty: today."""
+    model_glob: str
+    """The models, by their names or as `provider/name`, with `*` for any characters. Empty: all."""
+    apply: bool
+    """Whether the costs are stored. Otherwise the response says what they would be."""
+    def __init__(self, from_day: _Optional[str] = ..., to_day: _Optional[str] = ..., model_glob: _Optional[str] = ..., apply: _Optional[bool] = ...) -> None: ...
+
+class RepriceUsageResponse(_message.Message):
+    """The calls that had no cost."""
+    __slots__ = ("models", "priced_calls", "cost_nano_usd", "unpriced_calls", "price_list", "applied")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    PRICED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    UNPRICED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    PRICE_LIST_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[RepricedModel]
+    """The calls of each model, in the order of providers and models."""
+    priced_calls: int
+    """The calls that have a cost now, or would have one, of all models."""
+    cost_nano_usd: int
+    """Their cost, in nano-USD."""
+    unpriced_calls: int
+    """The calls that stay without one."""
+    price_list: str
+    """The price list that was used for the vendors' models."""
+    applied: bool
+    """Whether the costs are stored."""
+    def __init__(self, models: _Optional[_Iterable[_Union[RepricedModel, _Mapping[str, _Any]]]] = ..., priced_calls: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., unpriced_calls: _Optional[int] = ..., price_list: _Optional[str] = ..., applied: _Optional[bool] = ...) -> None: ...
+
+class RepricedModel(_message.Message):
+    """The calls of a model that had no cost."""
+    __slots__ = ("provider", "model", "priced_calls", "cost_nano_usd", "unpriced")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PRICED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    COST_NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    UNPRICED_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    """The provider."""
+    model: str
+    """The model that has served: the name of a registered model, or the provider's own."""
+    priced_calls: int
+    """The calls that have a cost now, or would have one."""
+    cost_nano_usd: int
+    """Their cost, in nano-USD."""
+    unpriced: _containers.RepeatedCompositeFieldContainer[UnpricedCalls]
+    """The calls that stay without one, by reason."""
+    def __init__(self, provider: _Optional[str] = ..., model: _Optional[str] = ..., priced_calls: _Optional[int] = ..., cost_nano_usd: _Optional[int] = ..., unpriced: _Optional[_Iterable[_Union[UnpricedCalls, _Mapping[str, _Any]]]] = ...) -> None: ...
+
+class UnpricedCalls(_message.Message):
+    """Calls that stay without a cost."""
+    __slots__ = ("reason", "calls")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    """Why: PRICE_NOT_LISTED or PRICE_NOT_REGISTERED (no rates for what was used), USAGE_UNKNOWN (its caller left, or
+    its process was lost, before its usage was known), USAGE_INCOMPLETE (its cost depends on what is not stored: a
+    service tier, tokens that are cached for an hour, several attempts, counts that contradict each other),
+    CAUSE_NOT_RECORDED (recorded before causes were)."""
+    calls: int
+    """The calls."""
+    def __init__(self, reason: _Optional[str] = ..., calls: _Optional[int] = ...) -> None: ...
+
 class ListCallsRequest(_message.Message):
     """A request for the chats that run."""
     __slots__ = ("page_size", "page_token")

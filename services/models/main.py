@@ -54,6 +54,7 @@ from services.models.routing.directory import ModelDirectory
 from services.models.routing.fallbacks import Fallbacks, read_fallbacks
 from services.models.routing.request_limits import read_request_limits
 from services.models.routing.router import Router
+from services.models.routing.stored_prices import StoredPrices
 from services.models.routing.timeouts import read_timeout_settings
 from services.models.servicer import ModelServicer
 from services.models.sessions.client import SessionClient
@@ -185,7 +186,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
         yield Service(
             servicer,
-            UsageServicer(ledger, trust, caller_limits.standings),
+            UsageServicer(ledger, trust, caller_limits.standings, StoredPrices(registry)),
             ContentServicer(content),
             f"data in {database.location}, {providers_text}{proxies}",
             database,

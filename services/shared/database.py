@@ -72,7 +72,7 @@ class Database:
         Writes are `announced` to watchers. PostgreSQL commits announced writes one after another, which slows down a
         service with many writes.
         """
-        backend = _choose_backend(url)
+        backend = choose_backend(url)
         backend.prepare(log)
         database = cls(backend, migrations, log, announced=announced)
         try:
@@ -277,7 +277,7 @@ def sqlite_url(directory: Path, name: str) -> str:
     return URL.create("sqlite", database=str(directory / f"{name}.db")).render_as_string()
 
 
-def _choose_backend(url: str) -> SQLite | PostgreSQL:
+def choose_backend(url: str) -> SQLite | PostgreSQL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):

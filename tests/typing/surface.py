@@ -132,6 +132,8 @@ def usage(platform: GenAIPlatform) -> None:
     assert_type(platform.usage.mine().today.cost_nano_usd, int)
     assert_type(platform.usage.list(from_day="2026-11-01", group_by=["day"]), Iterator[UsageRow])
     assert_type(platform.usage.export("usage.csv", format="csv"), int)
+    assert_type(platform.usage.reprice("2026-11-01", model="gpt-*", apply=True).priced_calls, int)
+    platform.usage.reprice_usage(from_day="2026-11-01")
     assert_type(platform.usage.calls(), Iterator[RunningCall])
     platform.usage.cancel("c")
     platform.usage.get_my_usage()

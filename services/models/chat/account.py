@@ -11,7 +11,15 @@ from proto import models_pb2
 from proto.identity_pb2 import CallerIdentity
 from services.models.chat.system_prompt import Prompted
 from services.models.ledger.ledger import Ledger
-from services.models.ledger.records import OK, UsageRecord, hash_end_user
+from services.models.ledger.records import (
+    OK,
+    PRICE_NOT_LISTED,
+    PRICE_NOT_REGISTERED,
+    USAGE_INCOMPLETE,
+    USAGE_UNKNOWN,
+    UsageRecord,
+    hash_end_user,
+)
 from services.models.providers.base import Target
 from services.shared.call import Call
 from services.shared.rpc import CallEnd
@@ -54,6 +62,8 @@ class Account:
         self._price_list = price_list
         self._target: Target | None = None
         self._usages: list[models_pb2.TokenUsage] = []
+        self._user: Target | None = None
+        """The target of the newest usage."""
         self._begun: UsageRecord | None = None
         """The record of the call as it began."""
 
@@ -87,6 +97,7 @@ class Account:
     def add(self, usage: models_pb2.TokenUsage) -> None:
         """Adds the usage of an attempt."""
         self._usages.append(usage)
+        self._user = self._target
 
     def void(self) -> None:
         """Closes the account of a chat that has asked no provider."""
@@ -112,7 +123,7 @@ class Account:
         assert self._begun
         self.is_open = False
         usage = self.usage
-        is_unknown = (was_left and not self._usages) or not usage.HasField("cost_nano_usd")
+        unpriced = self._why_unpriced(served, was_left=was_left)
         await self._ledger.outbox.end(
             msgspec.structs.replace(
                 self._begun,
@@ -124,8 +135,9 @@ class Account:
                 cache_read=usage.cached_prompt_tokens,
                 cache_write=usage.cache_write_tokens,
                 reasoning=usage.reasoning_tokens,
-                cost_nano_usd=None if is_unknown else usage.cost_nano_usd,
-                price_as_of="" if is_unknown or served.registered_model else self._price_list,
+                cost_nano_usd=None if unpriced else usage.cost_nano_usd,
+                price_as_of="" if unpriced or served.registered_model else self._price_list,
+                unpriced=unpriced,
                 estimated=usage.estimated,
                 attempts=attempts,
                 status=end.code if end else OK,
@@ -134,6 +146,19 @@ class Account:
                 duration_ms=round(self._call.elapsed_seconds() * 1000),
             )
         )
+
+    def _why_unpriced(self, served: Target, *, was_left: bool) -> str:
+        """Why the cost is not known; empty if it is."""
+        if was_left and not self._usages:
+            return USAGE_UNKNOWN
+        if self.usage.HasField("cost_nano_usd"):
+            return ""
+        [*earlier, usage] = self._usages
+        is_whole = not earlier and not usage.not_at_list_price and not usage.long_cache_write_tokens
+        # The rates must be those of the model that the record names.
+        if not is_whole or self._user is None or _model_of(self._user) != _model_of(served):
+            return USAGE_INCOMPLETE
+        return PRICE_NOT_REGISTERED if served.registered_model else PRICE_NOT_LISTED
 
     def _describe(self, target: Target) -> UsageRecord:
         """The record of the call before its answer."""
@@ -159,6 +184,10 @@ class Account:
             tags={**request.tags, **identity.tags},
             attempts=1,
         )
+
+
+def _model_of(target: Target) -> tuple[str, str, str]:
+    return target.provider, target.model, target.registered_model
 
 
 def _total(usages: Sequence[models_pb2.TokenUsage]) -> models_pb2.TokenUsage:

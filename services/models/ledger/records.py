@@ -18,6 +18,22 @@ PROCESS_LOST = "PROCESS_LOST"
 MAX_PAYLOAD_BYTES = 1024 * 1024
 """Bytes beyond any record, so that a damaged length is recognised."""
 
+USAGE_UNKNOWN = "USAGE_UNKNOWN"
+"""Why a call has no cost: its caller left, or its process was lost, before anything was known of its usage."""
+
+USAGE_INCOMPLETE = "USAGE_INCOMPLETE"
+"""Why a call has no cost: the record does not have all that its cost depends on, such as a service tier, the tokens
+that are cached for an hour, or which of several attempts used how much."""
+
+PRICE_NOT_LISTED = "PRICE_NOT_LISTED"
+"""Why a call has no cost: the price list has no rates for what the vendor's model used."""
+
+PRICE_NOT_REGISTERED = "PRICE_NOT_REGISTERED"
+"""Why a call has no cost: no registration of its name has rates for what the registered model used."""
+
+PRICEABLE = frozenset({PRICE_NOT_LISTED, PRICE_NOT_REGISTERED})
+"""Of these calls nothing but the rates is missing."""
+
 HASH_DIGITS = 32
 """Digits of the hash that stands for an end user's id."""
 
@@ -63,6 +79,10 @@ class UsageRecord(msgspec.Struct, array_like=True, kw_only=True, frozen=True, gc
     reason: str = ""
     first_chunk_ms: int | None = None
     duration_ms: int = 0
+    unpriced: str = ""
+    """Why the cost is not known. Empty if it is, and in records of programs that did not tell."""
+    counted_tags: dict[str, str] = {}
+    """The rollups of tags that have the call, with their values: those of a call that may still get its price."""
 
 
 class Kind(IntEnum):

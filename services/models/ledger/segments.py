@@ -20,6 +20,7 @@ from typing import NamedTuple
 from services.models.ledger.records import (
     PROCESS_LOST,
     UNKNOWN,
+    USAGE_UNKNOWN,
     Kind,
     UsageRecord,
     decode_record,
@@ -184,7 +185,8 @@ def _take_room(descriptor: int, size: int) -> None:
 def _lost(begun: UsageRecord) -> UsageRecord:
     """The record of a call whose process was killed."""
     fields = {name: getattr(begun, name) for name in begun.__struct_fields__}
-    return UsageRecord(**fields | {"status": UNKNOWN, "reason": PROCESS_LOST, "estimated": True})
+    lost = {"status": UNKNOWN, "reason": PROCESS_LOST, "estimated": True, "unpriced": USAGE_UNKNOWN}
+    return UsageRecord(**fields | lost)
 
 
 def left_over(directory: Path, own: frozenset[Path]) -> Iterator[tuple[Segment, bool]]:

@@ -34,8 +34,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.models.ledger.records import UsageRecord
-from services.models.ledger.rollups import OTHER, RollupKey, Sums, roll_up
+from services.models.ledger.records import PRICEABLE, UsageRecord
+from services.models.ledger.rollups import OTHER, CountedValue, RollupKey, Sums, roll_up
 from services.models.ledger.tables import usage_daily, usage_events, usage_tag_values
 from services.shared.database import Database
 
@@ -60,7 +60,8 @@ _EACH_TEXT = {"sqlite": "json_each", "postgresql": "json_array_elements_text"}
 _GATHER = {"sqlite": "json_group_array", "postgresql": "json_agg"}
 _SUMS = tuple(field.name for field in fields(Sums))
 
-_TAGS = UsageRecord.__struct_fields__.index("tags")
+_OBJECTS = tuple(UsageRecord.__struct_fields__.index(name) for name in ("tags", "counted_tags"))
+"""The places of JSON objects in a record."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -91,8 +92,12 @@ class UsageStore:
             known = await _known(connection, list(unique))
             new = [record for call_id, record in sorted(unique.items()) if call_id not in known]
             counted = await self._count_values(connection, new)
-            rows = roll_up(new, self.tag_keys, lambda key, value: value if (key, value) in counted else OTHER)
-            await _insert_events(connection, new)
+
+            def value_of(key: str, value: str) -> str:
+                return value if (key, value) in counted else OTHER
+
+            rows = roll_up(new, self.tag_keys, value_of)
+            await _insert_events(connection, [self._with_counted_tags(record, value_of) for record in new])
             names = (*RollupKey._fields, *_SUMS)
             await _insert(connection, usage_daily, names, [(*key, *astuple(sums)) for key, sums in rows], sums=_SUMS)
         self._counted = counted
@@ -104,6 +109,14 @@ class UsageStore:
         async with self.database.write() as connection:
             result = await connection.execute(delete(usage_events).where(usage_events.c.call_id.in_(old)))
         return int(result.rowcount)
+
+    def _with_counted_tags(self, record: UsageRecord, value_of: CountedValue) -> UsageRecord:
+        """The record with the tags under which it is counted, if it may still get its price: the sums of those and of
+        no others must then move."""
+        if record.unpriced not in PRICEABLE:
+            return record
+        tags = {key: value_of(key, record.tags[key]) for key in self.tag_keys if key in record.tags}
+        return msgspec.structs.replace(record, counted_tags=tags)
 
     async def _count_values(self, connection: AsyncConnection, records: Sequence[UsageRecord]) -> set[tuple[str, str]]:
         """The values of the records' tags that are counted, of which some may be so from now on."""
@@ -146,7 +159,8 @@ async def _insert_events(connection: AsyncConnection, records: Sequence[UsageRec
 
 def _event_values(record: UsageRecord) -> list[Any]:
     values = list(msgspec.structs.astuple(record))
-    values[_TAGS] = _encode(record.tags).decode()
+    for place in _OBJECTS:
+        values[place] = _encode(values[place]).decode()
     return values
 
 

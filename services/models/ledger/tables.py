@@ -43,6 +43,10 @@ usage_events = Table(
     Column("reason", Text, nullable=False),
     Column("first_chunk_ms", Integer),
     Column("duration_ms", BigInteger, nullable=False),
+    # Why the cost is not known. The defaults are for processes of the version before.
+    Column("unpriced", Text, nullable=False, server_default=""),
+    # A JSON object: the tags under which the call is in usage_daily, if it may still get its price.
+    Column("counted_tags", Text, nullable=False, server_default="{}"),
     Index("usage_events_by_time", "at"),
 )
 

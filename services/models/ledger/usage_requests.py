@@ -7,6 +7,7 @@ from datetime import date
 
 from proto import usage_pb2
 from services.models.ledger.reports import GROUPS, UsageQuery
+from services.models.ledger.reprice import RepriceQuery
 from services.models.validation.fields import line_problem, raise_if_invalid, shorten
 from services.shared.errors import FieldViolation
 
@@ -34,6 +35,14 @@ def read_format(request: usage_pb2.ExportUsageRequest) -> str:
     return request.format or FORMATS[0]
 
 
+def read_reprice_query(request: usage_pb2.RepriceUsageRequest, today: date) -> RepriceQuery:
+    """The calls that a request is about."""
+    raise_if_invalid(_reprice_violations(request, today))
+    from_day = _read_day(request.from_day)
+    assert from_day
+    return RepriceQuery(from_day, _read_day(request.to_day) or today, request.model_glob)
+
+
 def check_cancel(request: usage_pb2.CancelCallRequest) -> None:
     if not request.call_id:
         raise_if_invalid([FieldViolation("call_id", "is required")])
@@ -42,16 +51,28 @@ def check_cancel(request: usage_pb2.CancelCallRequest) -> None:
 
 
 def _query_violations(request: SumsRequest, tag_keys: Sequence[str], today: date) -> Iterator[FieldViolation]:
+    yield from _day_violations(request, today)
+    yield from _group_violations(request, tag_keys)
+    for field, value in request.filter.ListFields():
+        if problem := line_problem(value, MAX_ID_LENGTH):
+            yield FieldViolation(f"filter.{field.name}", problem)
+
+
+def _reprice_violations(request: usage_pb2.RepriceUsageRequest, today: date) -> Iterator[FieldViolation]:
+    if not request.from_day:
+        yield FieldViolation("from_day", "is required")
+    yield from _day_violations(request, today)
+    if problem := line_problem(request.model_glob, MAX_ID_LENGTH):
+        yield FieldViolation("model_glob", problem)
+
+
+def _day_violations(request: SumsRequest | usage_pb2.RepriceUsageRequest, today: date) -> Iterator[FieldViolation]:
     for name in ("from_day", "to_day"):
         if getattr(request, name) and not _read_day(getattr(request, name)):
             yield FieldViolation(name, "is no day; write it as 2026-11-30")
     to_day = _read_day(request.to_day) or today
     if request.from_day and (from_day := _read_day(request.from_day)) and from_day > to_day:
         yield FieldViolation("from_day", f"is after the last day, {to_day}")
-    yield from _group_violations(request, tag_keys)
-    for field, value in request.filter.ListFields():
-        if problem := line_problem(value, MAX_ID_LENGTH):
-            yield FieldViolation(f"filter.{field.name}", problem)
 
 
 def _group_violations(request: SumsRequest, tag_keys: Sequence[str]) -> Iterator[FieldViolation]:

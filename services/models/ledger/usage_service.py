@@ -15,9 +15,10 @@ from services.models.access.trust import ADMIN, TrustPolicy
 from services.models.ledger.exports import export_lines
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.reports import Reports, UsageQuery
+from services.models.ledger.reprice import CurrentPrices, RepricedModel, Repricing
 from services.models.ledger.rollups import Sums
 from services.models.ledger.spending import Scope, Spending
-from services.models.ledger.usage_requests import check_cancel, read_format, read_query
+from services.models.ledger.usage_requests import check_cancel, read_format, read_query, read_reprice_query
 from services.models.ledger.windows import current_window
 from services.models.limits.decisions import Standing
 from services.models.limits.windows import FOREVER
@@ -51,6 +52,7 @@ class UsageServicer:
         ledger: Ledger,
         trust: TrustPolicy,
         standings: Standings,
+        prices: CurrentPrices,
         running: RunningCalls = PROCESS_CALLS,
         now: Callable[[], datetime] = now_utc,
     ) -> None:
@@ -59,6 +61,8 @@ class UsageServicer:
         self._standings = standings
         self._reports = Reports(ledger.store)
         self._spending = Spending(ledger)
+        self._prices = prices
+        self._repricing = Repricing(ledger.store, prices)
         self._running = running
         self._now = now
 
@@ -107,6 +111,20 @@ class UsageServicer:
         await self._ledger.try_flush()
         async for data in export_lines((*query.columns, *SUM_NAMES), self._rows(query), export_format):
             yield usage_pb2.ExportUsageResponse(data=data)
+
+    async def RepriceUsage(self, request: usage_pb2.RepriceUsageRequest, call: Call) -> usage_pb2.RepriceUsageResponse:
+        self._refuse_strangers(call)
+        query = read_reprice_query(request, self._now().date())
+        await self._ledger.try_flush()
+        models = await self._repricing.run(query, apply=request.apply)
+        return usage_pb2.RepriceUsageResponse(
+            models=[_repriced(*names, model) for names, model in sorted(models.items())],
+            priced_calls=sum(model.calls for model in models.values()),
+            cost_nano_usd=sum(model.cost_nano_usd for model in models.values()),
+            unpriced_calls=sum(model.unpriced.total() for model in models.values()),
+            price_list=self._prices.name,
+            applied=request.apply,
+        )
 
     async def _rows(self, query: UsageQuery) -> AsyncIterator[Sequence[Any]]:
         async for row in self._reports.all_rows(query):
@@ -158,7 +176,7 @@ class UsageServicer:
         check_cancel(request)
         running = self._running.find(request.call_id)
         if running is None or not _may_see(call, running):
-            text = "no such call runs here; it may have ended, or run in another replica"
+            text = "no such call runs; it may have ended"
             raise NotFound(text, reason="CALL_NOT_FOUND")
         who = call.identity.key_id if call.identity else "the operator"
         text = "the call was ended by its project or an administrator; what was used until then is in the ledger"
@@ -210,6 +228,18 @@ def _describe(call: Call) -> usage_pb2.RunningCall:
         chunks=call.chunks,
         key_id=call.identity.key_id if call.identity else "",
         project_id=call.project_id,
+    )
+
+
+def _repriced(provider: str, name: str, model: RepricedModel) -> usage_pb2.RepricedModel:
+    return usage_pb2.RepricedModel(
+        provider=provider,
+        model=name,
+        priced_calls=model.calls,
+        cost_nano_usd=model.cost_nano_usd,
+        unpriced=[
+            usage_pb2.UnpricedCalls(reason=reason, calls=calls) for reason, calls in sorted(model.unpriced.items())
+        ],
     )
 
 

@@ -84,6 +84,7 @@ def test_changes_that_all_see_and_reading_what_others_said_are_audited(service: 
         method.name
         for method in service.methods  # type: ignore[attr-defined]
         if scope_of(method) in ("models.write", "content.read")
-        or method.name in ("SetPromptLabel", "ArchivePrompt", "DeleteUserData", "ExportUsage", "CancelCall")
+        or method.name
+        in ("SetPromptLabel", "ArchivePrompt", "DeleteUserData", "ExportUsage", "CancelCall", "RepriceUsage")
     }
     assert audited == expected
