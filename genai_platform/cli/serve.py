@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import re
 import signal
@@ -18,14 +17,14 @@ from typing import Any
 
 import click
 
-from genai_platform.cli.access import EXIT_FAILED, fail
+from genai_platform.cli.access import EXIT_FAILED
+from genai_platform.cli.installed import EXIT_CONFIG, require_services
 from genai_platform.cli.output import say
 from genai_platform.environment import read_variable
 
 TITLES = {"sessions": "the Session Service", "models": "the Model Service", "gateway": "the Gateway"}
 """The services, in the order of their start."""
 
-EXIT_CONFIG = 78
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 read, not bound
 REPEAT_SECONDS = 0.2
@@ -52,8 +51,7 @@ def serve() -> None:
     GENAI_GRACE_SECONDS; a second one cancels them. A service that ends by itself stops the others, and its exit code
     becomes that of the command, or 1; 78 says that a setting must be changed or a package installed.
     """
-    if importlib.util.find_spec("services") is None:
-        fail("serve runs the services, which are not installed; run: pip install genai-platform-services", EXIT_CONFIG)
+    require_services("serve runs")
     sys.exit(asyncio.run(_Platform().run()))
 
 
