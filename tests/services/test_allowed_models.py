@@ -203,3 +203,24 @@ async def test_administrators_are_no_strangers(tmp_path: Path, upstream: Scripte
             metadata = (*signed(caller("p", scopes=scopes)), *STRANGER)
             response = await service.stub.RegisterModel(request, metadata=metadata)
             assert response.model.untrusted == untrusted
+
+
+async def test_rates_are_administrators_to_set(service: ModelService, upstream: ScriptedUpstream) -> None:
+    rates = {"capabilities": {"prices": {"prompt_nano_usd": 10**9}}}
+    # A new model, and a change of one that is there.
+    for name in ("dear", "mine"):
+        for validate_only in (True, False):
+            request = registration(upstream, name=name, validate_only=validate_only, **rates)
+            failure = await failure_of(service.stub.RegisterModel(request, metadata=signed(caller("p"))))
+            assert (failure.code, failure.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+            expected = {"field": "capabilities.prices", "scope": "admin"}
+            assert failure.metadata.items() >= expected.items()
+            assert "capabilities.prices" in failure.message
+            assert "`admin`" in failure.message
+    assert (await service.stub.Chat(chat_request("mine"), metadata=signed(caller("p")))).text == "Hi."
+    assert not (await service.stub.Chat(chat_request("mine"), metadata=signed(caller("p")))).usage.HasField(
+        "cost_nano_usd"
+    )
+    administrator = signed(caller("p", scopes=(*SCOPES, "admin")))
+    response = await service.stub.RegisterModel(registration(upstream, name="dear", **rates), metadata=administrator)
+    assert response.model.capabilities.prices.prompt_nano_usd == 10**9

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Generic, NamedTuple, TypeVar
 
 from services.shared.call import Call
+from services.shared.errors import PermissionDenied
 
 ADMIN = "admin"
 """The scope of administrators."""
@@ -24,6 +25,20 @@ class TrustPolicy:
         if call.identity and ADMIN in call.identity.scopes:
             return False
         return self._exposed or call.from_exposed_gateway
+
+
+def check_may_set_rates(call: Call, field: str) -> None:
+    """Raises PermissionDenied SCOPE_MISSING for a key that is no administrator's: its rates would be charged to limits
+    that it shares with others. Where nobody is asked who calls, there are none."""
+    identity = call.identity
+    if identity is None or ADMIN in identity.scopes:
+        return
+    raise PermissionDenied(
+        f"`{field}` takes a key with the scope `{ADMIN}`; register the model without it, or ask an administrator to",
+        reason="SCOPE_MISSING",
+        metadata={"scope": ADMIN, "key_id": identity.key_id, "field": field},
+        logged={"scope": ADMIN, "key_id": identity.key_id},
+    )
 
 
 class ByTrust(NamedTuple, Generic[Value_co]):

@@ -10,8 +10,9 @@ from proto import models_pb2
 from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.models.chat.account import Account
 from services.models.limits.budget_alerts import BudgetAlerts
+from services.models.limits.charges import Estimate
 from services.models.limits.decisions import Decision, Standing
-from services.models.limits.estimate import Estimator
+from services.models.limits.estimate import WORST_ANSWER_TOKENS, Estimator
 from services.models.limits.limiter import Admission, Limiter
 from services.models.limits.metrics import LimitMeter
 from services.models.limits.rules import RATE_WINDOWS, Facts, Rule
@@ -67,6 +68,9 @@ class LimitedChat:
         self._admitted: tuple[str, ...] | None = None
         """The names of the model that is admitted."""
         self._admissions = 0
+        self._most: Estimate | None = None
+        """The most that an attempt with the admitted model is settled at; None for the operator's, whose servers are
+        believed."""
         self._counted: set[str] = set()
         """The limits on requests that have counted the chat."""
         self._settled_usages = 0
@@ -106,6 +110,7 @@ class LimitedChat:
         call_id = self._call.call_id if self._admissions == 1 else f"{self._call.call_id}/{self._admissions}"
         self._admission = await self._limits.limiter.admit(facts, rules, estimate, call_id, self._note)
         self._admitted = names
+        self._most = self._limits.estimator.most(conversation, target) if target.untrusted else None
         self._counted |= {charge.rule.id for charge in self._admission.charges if charge.rule.resource == "requests"}
 
     async def _settle_attempts(self, account: Account) -> None:
@@ -113,9 +118,8 @@ class LimitedChat:
         admission, self._admission, self._admitted = self._admission, None, None
         if admission is None:
             return
-        usage = account.usage_after(self._settled_usages)
+        await self._settle_by(admission, account)
         self._settled_usages = account.usages
-        await _settle_by(admission, usage)
 
     async def settle(self, account: Account, sent: int, *, was_left: bool = False) -> None:
         """Settles the chat by its account; `sent` attempts have begun. Only the first call counts.
@@ -130,12 +134,28 @@ class LimitedChat:
         elif was_left and account.usages == self._settled_usages:
             await admission.settle()
         else:
-            await _settle_by(admission, account.usage_after(self._settled_usages))
+            await self._settle_by(admission, account)
+
+    async def _settle_by(self, admission: Admission, account: Account) -> None:
+        """Settles by what the servers have counted, and for a stranger's by no more than it can have been: limits are
+        shared with others. The account keeps what was counted."""
+        usage = account.usage_after(self._settled_usages)
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
+        if self._most:
+            attempts = account.usages - self._settled_usages
+            tokens = min(tokens, attempts * self._most.tokens)
+            if cost is not None and self._most.nano_usd is not None:
+                cost = min(cost, attempts * self._most.nano_usd)
+        await admission.settle(tokens, cost)
 
     def note_answer(self, usage: models_pb2.TokenUsage, target: Target) -> None:
         """Records the length of a whole answer, for the estimates of others."""
         if self._admission:
-            self._limits.estimator.lengths.add(self._call.project_id, target.model, usage.completion_tokens)
+            tokens = usage.completion_tokens
+            if target.untrusted:
+                tokens = min(tokens, WORST_ANSWER_TOKENS)
+            self._limits.estimator.lengths.add(self._call.project_id, target.model, tokens)
 
     def _note(self, decision: Decision) -> None:
         # Of a limit that is not asked again, what it has said holds.
@@ -146,11 +166,6 @@ class LimitedChat:
         if over := decision.warnings:
             self._call.log_fields["over_limits"] = [standing.rule.id for standing in over]
         self._limits.alerts.tell(decision.crossings)
-
-
-async def _settle_by(admission: Admission, usage: models_pb2.TokenUsage) -> None:
-    cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
-    await admission.settle(usage.prompt_tokens + usage.completion_tokens, cost)
 
 
 def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proto import models_pb2
 from services.models.access.allowed_models import allowed_models
 from services.models.access.credentials import source_of
-from services.models.access.trust import TrustPolicy
+from services.models.access.trust import TrustPolicy, check_may_set_rates
 from services.models.custom_models.model_registry import REPLACED, ModelRegistry
 from services.models.transport.base_urls import redact_url
 from services.models.validation.fields import shorten
@@ -14,7 +14,8 @@ from services.shared.call import Call
 
 
 class RegistrationService:
-    """The calls of the ModelRegistry. Each raises what the registry raises."""
+    """The calls of the ModelRegistry. Each raises what the registry raises, and `register` PermissionDenied for rates
+    that a key without the scope of administrators states."""
 
     def __init__(self, models: ModelRegistry, trust: TrustPolicy) -> None:
         self._models = models
@@ -23,6 +24,8 @@ class RegistrationService:
     async def register(self, request: models_pb2.RegisterModelRequest, call: Call) -> models_pb2.RegisterModelResponse:
         by_stranger = self._trust.is_stranger(call)
         call.log_fields.update(caller=call.caller, untrusted=by_stranger, **_log_fields(request))
+        if request.capabilities.HasField("prices"):
+            check_may_set_rates(call, "capabilities.prices")
         response = await self._models.register(request, by_stranger=by_stranger)
         call.log_fields["outcome"] = _outcome(request, response)
         return response
