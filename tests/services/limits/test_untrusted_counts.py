@@ -55,7 +55,7 @@ async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[M
         ("operators", {}, ()),
     ]
     prices = {"prompt_nano_usd": RATE, "completion_nano_usd": RATE}
-    settings = {"MODELS_ALLOWED_ENDPOINTS": "private"}
+    settings: dict[str, Any] = {"MODELS_ALLOWED_ENDPOINTS": "private"}
     async with model_service(tmp_path, upstream, **settings) as service:
         for name, facts, metadata in models:
             request = registration(upstream, name=name, capabilities=facts | {"prices": prices})
