@@ -109,8 +109,9 @@ class UsageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelCall(self, request, context):
-        """Ends a chat that runs in the process that answers: its caller gets CANCELLED CALL_CANCELLED, and its provider is
-        left at once. NOT_FOUND CALL_NOT_FOUND if there is none, or if it is another project's.
+        """Ends a chat that runs: its caller gets CANCELLED CALL_CANCELLED, and its provider is left at once. The gateway asks
+        all replicas for it; one that is called directly knows its own. NOT_FOUND CALL_NOT_FOUND if there is none, or if it
+        is another project's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

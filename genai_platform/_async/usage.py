@@ -116,7 +116,8 @@ class AsyncUsage:
         return read_pages(self.list_calls, ListCallsRequest(), lambda page: page.calls, options)
 
     async def cancel(self, call_id: str, **options: Unpack[CallOptions]) -> None:
-        """Ends a chat, whose caller gets Cancelled CALL_CANCELLED. Raises NotFound CALL_NOT_FOUND."""
+        """Ends a chat, in whichever replica it runs; its caller gets Cancelled CALL_CANCELLED. Raises NotFound
+        CALL_NOT_FOUND."""
         await self.cancel_call(build(CancelCallRequest, call_id=call_id), **options)
 
     async def get_my_usage(

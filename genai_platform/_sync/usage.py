@@ -118,7 +118,8 @@ class Usage:
         return read_pages(self.list_calls, ListCallsRequest(), lambda page: page.calls, options)
 
     def cancel(self, call_id: str, **options: Unpack[CallOptions]) -> None:
-        """Ends a chat, whose caller gets Cancelled CALL_CANCELLED. Raises NotFound CALL_NOT_FOUND."""
+        """Ends a chat, in whichever replica it runs; its caller gets Cancelled CALL_CANCELLED. Raises NotFound
+        CALL_NOT_FOUND."""
         self.cancel_call(build(CancelCallRequest, call_id=call_id), **options)
 
     def get_my_usage(

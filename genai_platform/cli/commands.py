@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Entry] = {
     "keys": Entry("genai_platform.cli.keys", "API keys: create, list, show, disable, enable, revoke, rotate."),
     "limits": Entry("genai_platform.cli.limits", "Limits of all levels: set, list, delete."),
     "me": Entry("genai_platform.cli.me", "Show who calls, with the key that is set."),
+    "migrate": Entry("genai_platform.cli.migrate", "Bring all databases to the schema of the installed services."),
     "models": Entry("genai_platform.cli.models", "Models: list, show, register, registered, status, remove."),
     "projects": Entry("genai_platform.cli.projects", "Projects: create, list, update, disable, enable."),
     "prompts": Entry("genai_platform.cli.prompts", "Prompts: list, show, create, label, diff, render, push, pull."),

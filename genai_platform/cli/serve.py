@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import re
 import signal
@@ -20,6 +19,7 @@ import click
 
 from genai_platform import DeregisterModelRequest, GenAIError, GenAIPlatform, ModelCapabilities, RegisterModelRequest
 from genai_platform.cli.access import EXIT_FAILED, fail
+from genai_platform.cli.installed import EXIT_CONFIG, require_services
 from genai_platform.cli.output import say
 from genai_platform.environment import read_variable
 from genai_platform.local_model import CONTEXT_TOKENS, LocalModelError, find_weights
@@ -29,7 +29,6 @@ SERVICES = {"sessions": "the Session Service", "models": "the Model Service", "g
 LOCAL_MODEL = "local-model"
 TITLES = {LOCAL_MODEL: "the local model"} | SERVICES
 
-EXIT_CONFIG = 78
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 read, not bound
 REPEAT_SECONDS = 0.2
@@ -60,8 +59,7 @@ def serve(*, local_model: bool) -> None:
     GENAI_GRACE_SECONDS; a second one cancels them. A service that ends by itself stops the others, and its exit code
     becomes that of the command, or 1; 78 says that a setting must be changed or a package installed.
     """
-    if importlib.util.find_spec("services") is None:
-        fail("serve runs the services, which are not installed; run: pip install genai-platform-services", EXIT_CONFIG)
+    require_services("serve runs")
     if local_model:
         try:
             find_weights()

@@ -83,6 +83,8 @@ SCOPE_FIELD_NUMBER: int
 scope: _descriptor.FieldDescriptor
 AUDITED_FIELD_NUMBER: int
 audited: _descriptor.FieldDescriptor
+OF_ONE_REPLICA_FIELD_NUMBER: int
+of_one_replica: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
     """A chat with one model."""

@@ -20,7 +20,7 @@ from services.shared.identity import IdentitySigner
 from services.shared.internal_keys import open_signer
 from services.shared.logs import Log, open_log
 from services.shared.misspelt import tell_misspelt
-from services.shared.server import run, serve
+from services.shared.server import announce, run, serve
 from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.tls import open_client_tls, open_server_tls
@@ -107,6 +107,21 @@ async def _open_access(
     return await stack.enter_async_context(open_access(settings, signer, log))
 
 
+async def migrate() -> None:
+    """Brings the access database to this program's schema. Raises StartupError."""
+    settings = load_settings(GatewaySettings)
+    if settings.auth_mode == "off":
+        announce("gateway: has no database without AUTH_MODE=required")
+        return
+    # Here, for the same reason as in `_open_access`.
+    from services.gateway.access.access import MIGRATIONS
+    from services.shared.database import Database
+
+    log = open_log("gateway", settings.log_level, form=settings.log_format)
+    location = await Database.migrate(settings.choose_access_database_url(), MIGRATIONS, log)
+    announce(f"gateway: schema is up to date in {location}")
+
+
 def _refuse_self_forwarding(settings: GatewaySettings, port: int) -> None:
     """Raises StartupError for a gateway that would forward to itself: the first call would multiply without end."""
     own = {f"{host}:{port}" for host in (settings.host, "localhost", "127.0.0.1", "[::1]")}
@@ -126,8 +141,8 @@ def main() -> None:
         epilog=f"{describe_environment(GatewaySettings)}\n\n{NOTES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args()
-    run("gateway", start)
+    parser.add_argument("--migrate", action="store_true", help="bring the database to this program's schema, and end")
+    run("gateway", migrate if parser.parse_args().migrate else start)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ unreachable backend. Where callers need a key, it replaces the key by the caller
 rest in both directions: metadata, deadline, cancellation, messages as they come, the status with its details and
 trailers.
 
-A call that a replica has provably not begun is sent to another one. No other call is sent twice.
+A call that a replica has provably not begun is sent to another one, and so is one about something that one replica
+alone has, such as a call that runs, until that one is found. No other call is sent twice.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from proto import models_pb2
 from services.gateway.metadata import Fields, forwarded, received_first, received_last, returned
 from services.gateway.routes import Backend
+from services.gateway.search import Search, is_of_one_replica
 from services.shared import errors
 from services.shared.admission import PROCESS_ADMISSION
 from services.shared.call import Call
@@ -175,6 +177,7 @@ class Forward:
         self._method_descriptor = method
         self._audit = audit
         self._scope = scope_of(method)
+        self._of_one_replica = is_of_one_replica(method)
         self._withheld = CREDENTIAL_KEYS if authenticator else ()
         self._intake = intake
 
@@ -254,7 +257,7 @@ class Forward:
             if len(data) > SMALL_BYTES:
                 check_size(len(data), self._max_bytes)
                 large, data = _LargeRequest(data, reservation), b""
-            replica = self._replicas.pick()
+            replica, search = self._replicas.pick(), None
             while replica:
                 method = self._method(replica, call)
                 if large:
@@ -268,7 +271,8 @@ class Forward:
                 except grpc.aio.AioRpcError as error:
                     if large and large.is_dropped:
                         raise
-                    other = self._pick_other(error, replica, call)
+                    search = search or Search(self._replicas, of_one_replica=self._of_one_replica)
+                    other = search.next_after(replica, error, call)
                 finally:
                     _end(onward, replica)
                     if large:
@@ -289,18 +293,6 @@ class Forward:
         if self.streams:
             return _Method(channel.unary_stream(self._path), channel.stream_stream(self._path))
         return _Method(channel.unary_unary(self._path), channel.stream_unary(self._path))
-
-    def _pick_other(self, error: grpc.aio.AioRpcError, replica: Replica, call: Call) -> Replica:
-        """The next replica for a call that this one has not begun. Raises `error` when it may have begun it, and when
-        no other is left."""
-        if call.log_fields.get("messages") or not has_not_begun(error):
-            raise error
-        tried = call.log_fields.setdefault("not_begun_by", [])
-        tried.append(replica.address)
-        other = self._replicas.pick_other(tried)
-        if other is None:
-            raise error
-        return other
 
     async def _metadata(self, call: Call, context: grpc.aio.ServicerContext) -> Metadata:
         """The caller's metadata, with the request id that this gateway logs as the only one, and the gateway's own.

@@ -361,10 +361,13 @@ class ModelsSettings(ClientSettings):
             raise StartupError(f"USAGE_TAG_KEYS: {len(keys)} keys; at most {MAX_TAG_KEYS} can be counted")
         return keys
 
+    def choose_limits_database_url(self) -> str:
+        """The URL of the database of limits, which is used only if their store is PostgreSQL."""
+        return self.limits_database_url.get_secret_value() if self.limits_database_url else self.choose_database_url()
+
     def choose_limits(self) -> LimitSettings:
         """The settings of limits."""
-        shared = self.choose_database_url()
-        database_url = self.limits_database_url.get_secret_value() if self.limits_database_url else shared
+        database_url = self.choose_limits_database_url()
         return LimitSettings(
             self.limits_store or ("memory" if database_url.startswith("sqlite") else "postgresql"),
             database_url,

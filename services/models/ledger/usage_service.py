@@ -176,7 +176,7 @@ class UsageServicer:
         check_cancel(request)
         running = self._running.find(request.call_id)
         if running is None or not _may_see(call, running):
-            text = "no such call runs here; it may have ended, or run in another replica"
+            text = "no such call runs; it may have ended"
             raise NotFound(text, reason="CALL_NOT_FOUND")
         who = call.identity.key_id if call.identity else "the operator"
         text = "the call was ended by its project or an administrator; what was used until then is in the ledger"

@@ -14,7 +14,7 @@ import grpc
 
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
-from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE, open_backends
+from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE, USAGE_SERVICE, open_backends
 from services.shared.logs import Log
 from services.shared.server import Server, running
 from services.shared.tls import ServerTls, TlsFiles
@@ -41,10 +41,18 @@ def refusing_address() -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def serving(
-    service: str, handlers: Handlers, port: int = 0, host: str = "127.0.0.1", tls: ServerTls | None = None
+    service: str,
+    handlers: Handlers,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    tls: ServerTls | None = None,
+    usage: Handlers | None = None,
 ) -> AsyncIterator[Backend]:
-    """A backend that serves methods of one service as bytes, with health like every process has."""
-    server = Server([grpc.method_handlers_generic_handler(service, dict(handlers))], [service])
+    """A backend that serves methods of one service as bytes, and of UsageService, with health like every process
+    has."""
+    served = {service: handlers, USAGE_SERVICE.full_name: usage or {}}
+    handling = [grpc.method_handlers_generic_handler(name, dict(each)) for name, each in served.items()]
+    server = Server(handling, [service])
     address = f"{host}:{server.bind(host, port, tls=tls)}"
     async with running(server):
         yield Backend(address, server)

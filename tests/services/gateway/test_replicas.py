@@ -15,10 +15,11 @@ from typing import Any
 import grpc
 import pytest
 
+from services.gateway.routes import USAGE_SERVICE
 from services.shared import replicas
-from services.shared.call_ends import refuse_call
+from services.shared.call_ends import abort_call, refuse_call
 from services.shared.error_details import DETAILS_KEY, pack_details
-from services.shared.errors import Unavailable
+from services.shared.errors import NotFound, Unavailable
 from services.shared.health import NOT_SERVING, SERVING
 from tests.rows import row
 from tests.services.gateway.backend import running_backend
@@ -61,7 +62,7 @@ class Replica:
         await context.write(await self.unary(request, context))
 
     def serving(self, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[Backend]:
-        return serving(MODELS, self.handlers(), port, host)
+        return serving(MODELS, self.handlers(), port, host, usage={"CancelCall": unary(self.unary)})
 
     def handlers(self) -> Handlers:
         return {"Chat": unary(self.unary), "ChatStream": stream(self.stream)}
@@ -166,6 +167,47 @@ async def test_call_that_a_stopping_replica_refuses_is_answered_by_another() -> 
                     entry = await front.first_call()
                     assert (entry["code"], entry["replica"]) == ("OK", second.address)
                     assert entry["not_begun_by"] == [one.address]
+
+
+async def missing(_: bytes, context: grpc.aio.ServicerContext) -> None:
+    error = NotFound("no such call runs", reason="CALL_NOT_FOUND")
+    await abort_call(context, grpc.StatusCode.NOT_FOUND, error.message, ((DETAILS_KEY, pack_details(5, error)),))
+
+
+USAGE = USAGE_SERVICE.full_name
+
+
+async def test_what_one_replica_has_is_found_in_it() -> None:
+    for has_it in ("first", "second"):
+        first, second = (Replica(name, None if name == has_it else missing) for name in ("first", "second"))
+        async with two(first, second) as (_, __, front):
+            for _ in range(4):
+                assert await front.unary("CancelCall", USAGE)(SMALL, timeout=20) == has_it.encode()
+            has, has_not = (first, second) if has_it == "first" else (second, first)
+            assert has.calls == 4
+            assert has_not.calls >= 1
+            assert any("not_found_by" in entry for entry in front.calls())
+
+
+async def test_what_no_replica_has_is_not_found_and_each_is_asked_once() -> None:
+    first, second = Replica("first", missing), Replica("second", missing)
+    async with two(first, second) as (one, other, front):
+        error = await error_of(front.unary("CancelCall", USAGE)(SMALL, timeout=20))
+        assert (error.code(), reason_in(error.trailing_metadata())) == (grpc.StatusCode.NOT_FOUND, "CALL_NOT_FOUND")
+        assert (first.calls, second.calls) == (1, 1)
+        assert sorted((await front.first_call())["not_found_by"]) == sorted([one.address, other.address])
+        # Of other methods, the first answer holds.
+        assert (await error_of(front.unary()(SMALL, timeout=20))).code() is grpc.StatusCode.NOT_FOUND
+        assert first.calls + second.calls == 3
+
+
+async def test_what_a_replica_may_have_that_cannot_be_asked_is_not_called_missing() -> None:
+    first, second = Replica("first", missing), Replica("second", refuse)
+    async with two(first, second) as (_, __, front):
+        for _ in range(2):
+            error = await error_of(front.unary("CancelCall", USAGE)(SMALL, timeout=20))
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert (first.calls, second.calls) == (2, 2)
 
 
 async def test_refusal_by_all_replicas_is_passed_on() -> None:

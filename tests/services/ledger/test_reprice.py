@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ from tests.services.model_service import (
     registration,
 )
 from tests.support.errors import failure_of
+from tests.support.processes import environment
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 DAY = date(2026, 11, 20)
@@ -219,6 +222,37 @@ async def test_a_model_whose_rates_are_registered_later(tmp_path: Path, upstream
         [row] = (await service.usage.ListUsage(usage_pb2.ListUsageRequest())).rows
         assert (row.sums.cost_nano_usd, row.sums.unpriced_calls) == (cost, 0)
         assert not (await reprice(service, apply=True)).models
+
+
+async def on_the_command_line(service: ModelService, *arguments: str) -> tuple[str, str]:
+    """The output of `genai usage reprice`, and what it says beside it."""
+    script = str(Path(sys.executable).with_name("genai"))
+    process = await asyncio.create_subprocess_exec(
+        *(script, "usage", "reprice", "--from", "2026-01-01", *arguments),
+        env=environment(GENAI_GATEWAY_URL=service.address),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    output, words = await process.communicate()
+    assert process.returncode == 0, words
+    return output.decode(), words.decode()
+
+
+async def test_the_command_shows_before_it_stores(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    rates = {"prompt_nano_usd": 10**12, "completion_nano_usd": 10**12}
+    async with model_service(tmp_path, upstream) as service:
+        await service.stub.RegisterModel(registration(upstream))
+        upstream.play(json_answer(completion()))
+        await service.stub.Chat(chat_request("mine"))
+        await service.stub.RegisterModel(registration(upstream, capabilities={"prices": rates}))
+        line = "mine\t1\t0.013000\t-\n"
+        output, words = await on_the_command_line(service, "--model", "mi*")
+        assert output.partition("\t")[2] == line
+        assert "add --apply" in words
+        output, words = await on_the_command_line(service, "--apply")
+        assert output.partition("\t")[2] == line
+        assert "1 calls are priced" in words
+        assert (await on_the_command_line(service))[0] == ""
 
 
 @for_each(
