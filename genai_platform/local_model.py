@@ -42,7 +42,7 @@ SLOTS = 4
 CONTEXT_TOKENS = 2048
 """For each slot. A longer prompt is refused with HTTP 400."""
 DEFAULT_ANSWER_TOKENS = 256
-"""Where the request sets no limit of its own: the model tends to ramble."""
+"""Limit of an answer for requests without one: the model tends to ramble."""
 
 START_SECONDS = 60.0
 HEALTH_SECONDS = 10.0
