@@ -38,7 +38,7 @@ class Store(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it is, without a password."""
+        """Location of the database, without a password."""
         return str(self.path) if self.kind != POSTGRESQL or not self.url else self.url.render_as_string()
 
 
