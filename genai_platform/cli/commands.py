@@ -18,6 +18,7 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = {
     "audit": Entry("genai_platform.cli.audit", "The log of all changes of access: list, verify."),
+    "backup": Entry("genai_platform.cli.backup", "Copy all databases into one file, while the services run."),
     "bindings": Entry("genai_platform.cli.bindings", "Projects of callers with tokens: set, list, delete."),
     "chat": Entry("genai_platform.cli.chat", "Ask a model: one prompt, or a conversation."),
     "doctor": Entry("genai_platform.cli.doctor", "Check the set-up, and say what to do; exit code 1 on errors."),
@@ -29,6 +30,7 @@ COMMANDS: Mapping[str, Entry] = {
     "models": Entry("genai_platform.cli.models", "Models: list, show, register, registered, status, remove."),
     "projects": Entry("genai_platform.cli.projects", "Projects: create, list, update, disable, enable."),
     "prompts": Entry("genai_platform.cli.prompts", "Prompts: list, show, create, label, diff, render, push, pull."),
+    "restore": Entry("genai_platform.cli.restore", "Put a backup's databases in place, while no service runs."),
     "serve": Entry("genai_platform.cli.serve", "Run Session Service, Model Service and Gateway until Ctrl-C."),
     "sessions": Entry("genai_platform.cli.sessions", "Sessions: list, show, export, restore, delete."),
     "teams": Entry("genai_platform.cli.teams", "Teams: create, list, update, disable, enable."),

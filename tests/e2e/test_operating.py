@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ BACKUP, RESTORE = re.findall(r"^## (?:Backup|Restore)\n.*?```bash\n(.*?)```", PA
 
 def bash(program: str, data: Path, backup: Path) -> None:
     variables = environment(GENAI_DATA_DIR=str(data), BACKUP=str(backup))
+    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
     subprocess.run(["bash", "-euo", "pipefail", "-c", program], env=variables, check=True, timeout=60)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from genai_platform import GenAIError, GenAIPlatform
+from genai_platform.local_model import MISSING_PACKAGES, MODEL
 from tests.support.processes import EXIT_CONFIG, Process, environment
 
 GENAI = ("-c", "from genai_platform.cli import main; main()")
@@ -29,12 +30,12 @@ class Serve:
         self._directory = directory
         self.process: Process | None = None
 
-    def start(self, **variables: str) -> Process:
+    def start(self, *arguments: str, **variables: str) -> Process:
         ports = {"SESSIONS_PORT": "0", "MODELS_PORT": "0", "GATEWAY_PORT": "0"}
         settings = ports | {"GENAI_DATA_DIR": str(self._directory / "data"), "MODELS_DISCOVERY": "off"} | variables
         log = self._directory / "serve.log"
         settings = environment(**settings, MARK=self._mark)
-        self.process = Process.spawn([*GENAI, "serve"], settings, log, directory=self._directory)
+        self.process = Process.spawn([*GENAI, "serve", *arguments], settings, log, directory=self._directory)
         return self.process
 
     def started(self, **variables: str) -> dict[str, str]:
@@ -146,3 +147,36 @@ def test_second_copy_does_not_call_the_services_of_the_first(serve: Serve, tmp_p
     finally:
         process.close()
     other.assert_nothing_left()
+
+
+@pytest.mark.local_model
+@pytest.mark.usefixtures("local_model_wheels")
+def test_local_model_comes_along_and_leaves_with_the_services(serve: Serve) -> None:
+    process = serve.start("--local-model")
+    lines = [process.read_line() for _ in range(4)]
+    assert [line.partition(":")[0] for line in lines] == ["local model", "sessions", "models", "gateway"]
+    gateway = lines[-1].partition("listening on ")[2].split(",")[0]
+    deadline = time.monotonic() + LEFT_SECONDS
+    while "all services serve" not in process.log():
+        assert time.monotonic() < deadline, process.log()
+        time.sleep(0.02)
+    with GenAIPlatform(gateway) as platform:
+        answer = platform.models.chat("Hello", model=MODEL, max_tokens=4)
+        assert answer.usage.completion_tokens == 4
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() == 0, process.log()
+    serve.assert_nothing_left()
+    process.close()
+    addresses = serve.started()
+    with GenAIPlatform(addresses["gateway"]) as platform:
+        assert MODEL not in {model.name for model in platform.models.list_registered_models().models}
+
+
+def test_local_model_that_is_not_installed_is_told_with_what_to_install(tmp_path: Path) -> None:
+    hidden = f"import sys; sys.modules['xllamacpp'] = None; {GENAI[1]}"
+    process = Process.spawn(["-c", hidden, "serve", "--local-model"], environment(), tmp_path / "serve.log")
+    try:
+        assert process.wait() == EXIT_CONFIG
+    finally:
+        process.close()
+    assert process.log() == f"genai: {MISSING_PACKAGES}\n"

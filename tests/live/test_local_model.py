@@ -12,12 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from examples import local_model as program
-from examples.local_model import LocalModel, LocalModelError
+from examples import local_model as example
+from genai_platform import local_model as program
+from genai_platform.local_model import LocalModel, LocalModelError
 
 pytestmark = pytest.mark.local_model
 
-SCRIPT = str(Path(program.__file__))
+SCRIPT = str(Path(example.__file__))
 QUESTION = {"model": program.MODEL, "messages": [{"role": "user", "content": "Tell me a long story."}]}
 
 
@@ -107,7 +108,8 @@ def test_a_port_in_use_is_one_line_and_exit_code_78() -> None:
 
 def test_missing_packages_are_one_line_and_exit_code_78() -> None:
     """-S leaves out site-packages, where the wheels are."""
-    done = subprocess.run([sys.executable, "-S", SCRIPT], capture_output=True, text=True, timeout=30)
+    here = {"PYTHONPATH": str(Path(SCRIPT).parents[1])}
+    done = subprocess.run([sys.executable, "-S", SCRIPT], env=here, capture_output=True, text=True, timeout=30)
     assert done.returncode == program.EXIT_CONFIG
     assert done.stderr == f"{program.MISSING_PACKAGES}\n"
 

@@ -19,6 +19,7 @@ ALLOWED = {
     "genai_platform": {"genai_platform"},
     # What the command line does on the machine of the services.
     "genai_platform/cli/local.py": {"genai_platform", "services.gateway.access", "services.shared"},
+    "genai_platform/cli/databases.py": {"genai_platform", "services"},
     "genai_platform/cli/doctor_services.py": {"genai_platform", "services"},
     "proto": {"proto"},
     "tools": set(),

@@ -170,6 +170,30 @@ def test_an_estimate_is_the_probable_answer_or_the_worst(
 
 
 @for_each(
+    ("options", "answer"),
+    [
+        ('{"temperature": 1}', 100),
+        ('{"max_tokens": 5}', 100),
+        ('{"max_tokens": 900}', 900),
+        ('{"max_completion_tokens": 900, "max_tokens": 7}', 900),
+        ('{"max_output_tokens": null}', 16_384),
+        ('{"max\\u005ftokens": null}', 16_384),
+        ('{"max_tokens": "many"}', 16_384),
+        (f'{{"note": "{"x" * 70_000}"}}', 16_384),
+    ],
+)
+def test_an_estimate_goes_by_the_longest_answer_that_options_may_ask_for(options: str, answer: int) -> None:
+    request = models_pb2.ChatRequest(
+        config=models_pb2.ChatConfig(max_tokens=100),
+        messages=[models_pb2.ChatMessage(role="user", content="Hello!")],
+        provider_options_json={"openai": options},
+    )
+    conversation = Conversation(request, request.messages)
+    prompt = estimate_prompt_tokens(conversation)
+    assert Estimator("worst").estimate(conversation, target(None), "p").tokens == prompt + answer
+
+
+@for_each(
     ("settings", "named"),
     [
         ({"timezone": "Mars/Olympus"}, "LIMITS_TIMEZONE"),

@@ -120,17 +120,21 @@ class LimitedChat:
     async def settle(self, account: Account, sent: int, *, was_left: bool = False) -> None:
         """Settles the chat by its account; `sent` attempts have begun. Only the first call counts.
 
-        A chat that was left before its provider has said anything costs what was estimated: it may have worked on it.
+        A chat that was left before its provider has said anything costs what was estimated: it may have worked on it,
+        also behind a stream that had begun.
         """
         admission, self._admission = self._admission, None
         if admission is None:
             return
         if not sent:
             await admission.cancel()
-        elif was_left and account.usages == self._settled_usages:
+            return
+        usage = account.usage_after(self._settled_usages)
+        has_none = account.usages == self._settled_usages
+        if was_left and (has_none or (usage.estimated and not usage.completion_tokens)):
             await admission.settle()
         else:
-            await _settle_by(admission, account.usage_after(self._settled_usages))
+            await _settle_by(admission, usage)
 
     def note_answer(self, usage: models_pb2.TokenUsage, target: Target) -> None:
         """Records the length of a whole answer, for the estimates of others."""

@@ -16,8 +16,8 @@ from services.shared.logs import Log
 SHIP_RECORDS = 500
 """Records after which they are shipped at once."""
 
-SEGMENT_BYTES = 1024 * 1024
-"""Room of a segment for new frames."""
+SEGMENT_BYTES = 4 * 1024 * 1024
+"""Size from which on a segment is closed."""
 
 MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024
 """Bytes of the records that the disk refuses, which are kept in memory until the database has them."""
@@ -104,22 +104,21 @@ class Outbox:
     def _append(self, frame: bytes) -> Segment | None:
         """The segment that the frame is in; None if it could not be written."""
         try:
-            if self._current and not self._current.has_room(len(frame)):
+            if self._current and self._current.size >= SEGMENT_BYTES:
                 # The database is behind: these wait in the file alone.
                 self._current.kept = None
                 self._close_current()
-            segment = self._current or self._open(len(frame))
+            segment = self._current or self._open()
             segment.append(frame)
         except OSError as error:
             self._report(error)
             return None
         return segment
 
-    def _open(self, size: int = 0) -> Segment:
-        """Begins a segment, with room for a frame of this size at least."""
+    def _open(self) -> Segment:
         self._number += 1
         path = segment_path(self.directory, self._process, self._number)
-        self._current = Segment.create(path, max(SEGMENT_BYTES, size), b"".join(self._running.values()))
+        self._current = Segment.create(path, b"".join(self._running.values()))
         return self._current
 
     def _close_current(self) -> None:

@@ -111,25 +111,37 @@ def encode_frame(kind: Kind, payload: bytes) -> bytes:
 
 
 def read_frames(data: bytes) -> Iterator[tuple[Kind, bytes] | None]:
-    """The frames in the bytes of a file, None for one that is damaged. One with a wrong checksum is skipped; behind a
-    length that cannot be right, such as that of a write which was cut off, nothing more is read. Zeros are the room
-    that was not written yet."""
+    """The frames in the bytes of a file, None for one that is damaged.
+
+    Behind damage, such as zeros that a loss of power has left, the next frame with a right checksum is looked for.
+    """
     start = 0
     while start < len(data):
-        payload_start = start + _HEADER.size
-        if payload_start > len(data):
-            if any(data[start:]):
-                yield None
-            return
-        length, checksum, kind = _HEADER.unpack_from(data, start)
-        if not length:
-            return
-        start = payload_start + length
-        if length > MAX_PAYLOAD_BYTES or start > len(data):
-            yield None
-            return
-        payload = data[payload_start:start]
-        yield (_KINDS[kind], payload) if kind in _KINDS and zlib.crc32(payload, kind) == checksum else None
+        if frame := _frame_at(data, start):
+            yield frame
+            start += _HEADER.size + len(frame[1])
+            continue
+        yield None
+        start = _next_frame(data, start + 1)
+
+
+def _frame_at(data: bytes, start: int) -> tuple[Kind, bytes] | None:
+    """The frame that begins at a place; None if none does."""
+    payload_start = start + _HEADER.size
+    if payload_start > len(data):
+        return None
+    length, checksum, kind = _HEADER.unpack_from(data, start)
+    if not 0 < length <= min(MAX_PAYLOAD_BYTES, len(data) - payload_start) or kind not in _KINDS:
+        return None
+    payload = data[payload_start : payload_start + length]
+    return (_KINDS[kind], payload) if zlib.crc32(payload, kind) == checksum else None
+
+
+def _next_frame(data: bytes, start: int) -> int:
+    """The place of the next frame, or the end."""
+    while start < len(data) and not _frame_at(data, start):
+        start += 1
+    return start
 
 
 _KINDS = {kind.value: kind for kind in Kind}

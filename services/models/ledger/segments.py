@@ -1,16 +1,14 @@
 """Segments of the outbox: files of records, each of which belongs to the one process that holds its lock.
 
-The kernel releases the lock of a process that was killed, so that another one can take its files over. A segment is
-written through memory that is mapped to the file: what is there belongs to the kernel, which keeps it when the process
-is killed, and a frame costs no system call, for which the process would have to let its other threads go first. All of
-the file's room is taken when it is made, so that no disk is found to be full later.
+The kernel releases the lock of a process that was killed, so that another one can take its files over. Frames are
+written by system calls and not through mapped memory: what becomes of the file or its disk is an error then, and not a
+signal that ends the process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import mmap
 import os
 import time
 from collections.abc import Iterator
@@ -54,30 +52,29 @@ class Contents(NamedTuple):
 class Segment:
     """A file of records that this process has locked."""
 
-    def __init__(self, path: Path, descriptor: int, written: mmap.mmap | None = None) -> None:
-        """`written` is the memory of a file that this process writes; it has none for one that it has taken over."""
+    def __init__(self, path: Path, descriptor: int, *, is_own: bool = False) -> None:
+        """`is_own`: this process writes it, and has not taken it over."""
         status = os.fstat(descriptor)
         self.path = path
-        self.size = 0 if written else status.st_size
+        self.size = status.st_size
         self.modified = status.st_mtime
         self.synced = self.size
         """The bytes that are certain to survive a loss of power."""
-        self.kept: list[UsageRecord] | None = [] if written else None
+        self.kept: list[UsageRecord] | None = [] if is_own else None
         """The records of the calls that have ended, for as long as they are few; else None."""
         self._descriptor = descriptor
-        self._written = written
 
     @classmethod
-    def create(cls, path: Path, room: int, frames: bytes = b"") -> Segment:
-        """A new file with these frames, and room for so many more bytes. Raises OSError."""
+    def create(cls, path: Path, frames: bytes = b"") -> Segment:
+        """A new file with these frames. Raises OSError."""
         # Other processes look at its final name only, which it gets when it is locked and has its first frames.
         unlocked = path.with_suffix(UNLOCKED_SUFFIX)
-        descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+        descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, PRIVATE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _take_room(descriptor, len(frames) + room)
-            segment = cls(path, descriptor, mmap.mmap(descriptor, len(frames) + room))
-            segment.append(frames)
+            segment = cls(path, descriptor, is_own=True)
+            if frames:
+                segment.append(frames)
             unlocked.rename(path)
             return segment
         except BaseException:
@@ -90,7 +87,7 @@ class Segment:
     def adopt(cls, path: Path) -> Segment | None:
         """The file of a process that has ended; None if its process runs, or another one has taken it over."""
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -104,16 +101,13 @@ class Segment:
         os.close(descriptor)
         return None
 
-    def has_room(self, size: int) -> bool:
-        """Whether so many bytes fit in."""
-        return self._written is not None and self.size + size <= len(self._written)
-
     def append(self, frame: bytes) -> None:
-        """Writes a frame, for which there is room, at the end."""
-        assert self._written
-        end = self.size + len(frame)
-        self._written[self.size : end] = frame
-        self.size = end
+        """Writes a frame at the end: all of it, or nothing. Raises OSError."""
+        written = os.write(self._descriptor, frame)
+        if written < len(frame):
+            os.ftruncate(self._descriptor, self.size)
+            raise OSError(f"{written} of {len(frame)} bytes were written")
+        self.size += written
 
     def keep(self, record: UsageRecord) -> None:
         """Keeps a record that was appended, while there are few."""
@@ -153,10 +147,6 @@ class Segment:
 
     def close(self) -> None:
         """Gives the file up, for another process to take over."""
-        if self._written:
-            self._written.close()
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self.size)
         os.close(self._descriptor)
 
     def delete(self) -> None:
@@ -164,22 +154,10 @@ class Segment:
         self.synced = self.size
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
-        if self._written:
-            self._written.close()
-        os.close(self._descriptor)
+        self.close()
 
     def _read_all(self) -> bytes:
         return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
-
-
-def _take_room(descriptor: int, size: int) -> None:
-    """Gives an empty file its size, and the blocks of the disk for it. Raises OSError."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-        return
-    # macOS has no such call.
-    if (written := os.pwrite(descriptor, bytes(size), 0)) < size:
-        raise OSError(f"{written} of {size} bytes were written")
 
 
 def _lost(begun: UsageRecord) -> UsageRecord:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
+import json
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 from proto import models_pb2
@@ -21,6 +24,12 @@ WORST_ANSWER_TOKENS = 16_384
 """The tokens of the longest answer of a model whose maximum is not known."""
 SHARE = 0.9
 """The share of answers that are no longer than the estimate."""
+
+LENGTH_MEMBERS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+"""The members of bodies that limit an answer, in all dialects."""
+
+MAX_OPTIONS = 64 * 1024
+"""Characters of options that are read for an estimate; longer ones may ask for any length."""
 
 MAX_SERIES = 4096
 """Projects and models whose answers are remembered; the ones that were not used for longest give way."""
@@ -73,9 +82,7 @@ class Estimator:
 
     def estimate(self, conversation: Conversation, target: Target, project: str) -> Estimate:
         """The estimate of a chat with a target."""
-        config = conversation.request.config
-        wanted = config.max_tokens if config.HasField("max_tokens") else 0
-        longest = wanted or target.facts.max_output_tokens or 0
+        longest = _wanted_tokens(conversation.request, target) or target.facts.max_output_tokens or 0
         answer = self._answer_tokens(longest, project, target.model)
         usage = estimated_usage(estimate_prompt_tokens(conversation), answer)
         return Estimate(usage.total_tokens, _price(usage, target))
@@ -85,6 +92,32 @@ class Estimator:
             return longest or WORST_ANSWER_TOKENS
         probable = self.lengths.probable(project, model)
         return min(longest, probable) if longest else probable
+
+
+def _wanted_tokens(request: models_pb2.ChatRequest, target: Target) -> int:
+    """The longest answer that a request asks for in tokens, 0 for any: options of the provider may say another one than
+    its parameters, and go into the body beside or instead of those."""
+    config = request.config
+    wanted = config.max_tokens if config.HasField("max_tokens") else 0
+    for options in (target.default_options_json, *request.provider_options_json.values()):
+        if len(options) > MAX_OPTIONS:
+            return 0
+        for length in _lengths_in(options):
+            if type(length) is not int or length <= 0:
+                return 0
+            wanted = max(wanted, length)
+    return wanted
+
+
+def _lengths_in(options: str) -> Iterator[object]:
+    # A name may be written with escapes.
+    if "\\" not in options and not any(name in options for name in LENGTH_MEMBERS):
+        return
+    # Options that are no object are refused later.
+    with contextlib.suppress(ValueError, RecursionError):
+        members = json.loads(options)
+        if isinstance(members, dict):
+            yield from (members[name] for name in LENGTH_MEMBERS if name in members)
 
 
 def _price(usage: models_pb2.TokenUsage, target: Target) -> int | None:

@@ -55,7 +55,8 @@ def add_cost_of_answer(usage: models_pb2.TokenUsage, answer: Answer, target: Tar
     """Adds the cost of an answer, unless it has other than the standard rates, or its counts contradict each other."""
     if answer.at_standard_rates and answer.counts_agree:
         add_cost(usage, target)
-    else:
+    elif not (answer.at_standard_rates and usage.estimated):
+        # An estimate stands in the place of the counts that contradict each other.
         usage.not_at_list_price = True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import io
 import json
 import os
@@ -34,6 +33,7 @@ from services.models.ledger.records import (
     encode_frame,
     encode_record,
     hash_end_user,
+    read_frames,
 )
 from services.models.ledger.reports import Reports, UsageQuery
 from services.models.ledger.rollups import OTHER, Sums
@@ -229,6 +229,13 @@ async def test_a_torn_end_is_skipped_and_counted(tmp_path: Path, database_url: s
     assert "records of the ledger are damaged" in {entry["event"] for entry in told.events()}
 
 
+def test_zeros_and_garbage_hide_no_later_record() -> None:
+    first, second = ((Kind.ENDED, encode_record(record(name))) for name in ("first", "second"))
+    for damage in (bytes(4096), b"\xff" * 100, encode_frame(*first)[:-20], b"\x05\x00\x00\x00"):
+        data = encode_frame(*first) + damage + encode_frame(*second)
+        assert list(read_frames(data)) == [first, None, second]
+
+
 async def test_a_damaged_record_hides_no_other(tmp_path: Path, database_url: str) -> None:
     async with opened(tmp_path, database_url) as lost:
         for call_id in ("a", "b", "c"):
@@ -325,19 +332,17 @@ async def test_a_disk_that_refuses_records_loses_none(
     told = Told()
     async with opened(tmp_path, f"sqlite:///{sqlite_file}", told=told) as ledger:
         await ledger.outbox.end(record("a"))
-        await ledger.flush()
-        taking_room = os.posix_fallocate
+        real_write = os.write
 
-        def refuse_room(*_: int) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        def write_half(descriptor: int, data: bytes) -> int:
+            return real_write(descriptor, data[: len(data) // 2])
 
-        monkeypatch.setattr(os, "posix_fallocate", refuse_room)
+        monkeypatch.setattr(os, "write", write_half)
         await ledger.outbox.end(record("b"))
-        assert list((tmp_path / "usage").iterdir()) == []
         monkeypatch.setattr(outbox_module, "MAX_UNWRITTEN_BYTES", 1)
         with pytest.raises(Unavailable, match="cannot be recorded"):
             ledger.outbox.check_room()
-        monkeypatch.setattr(os, "posix_fallocate", taking_room)
+        monkeypatch.setattr(os, "write", real_write)
         await ledger.outbox.end(record("c"))
         await ledger.flush()
         ledger.outbox.check_room()
@@ -362,7 +367,7 @@ async def test_records_are_on_the_disk_when_that_is_asked_for(
 
 def test_only_one_takes_a_file_over(tmp_path: Path) -> None:
     path = tmp_path / "1-1-1.log"
-    segment = Segment.create(path, 1000)
+    segment = Segment.create(path)
     assert Segment.adopt(path) is None
     segment.close()
     adopted = Segment.adopt(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from proto import models_pb2, usage_pb2
 from proto.identity_pb2 import CallerIdentity, LimitRule
+from services.models.limits.estimate import FIRST_ANSWER_TOKENS
 from services.shared.identity import Callers, IdentitySigner
 from services.shared.metadata import IDENTITY_KEY
-from tests.scripted_upstream import ScriptedUpstream, json_answer
+from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import (
     END,
     ModelService,
@@ -85,6 +87,22 @@ async def test_a_reservation_moves_to_the_fallback(service: ModelService, upstre
         "claude": 100_000 - used,
         "claude chats": 99,
     }
+
+
+async def test_a_stream_that_ends_before_its_model_has_said_anything_costs_what_was_estimated(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    gate = asyncio.Event()
+    # The model may be working behind a stream that has begun.
+    upstream.play(event_stream(piece(""), gate, END))
+    call = service.stub.ChatStream(chat_request(), timeout=0.5, metadata=caller(*LIMITS))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call.read()
+    async with asyncio.timeout(10):
+        while (found := await left(service, *LIMITS))["slots"] != 1:  # noqa: ASYNC110 nothing tells of it
+            await asyncio.sleep(0.02)
+    gate.set()
+    assert 100_000 - found["tokens"] > FIRST_ANSWER_TOKENS
 
 
 async def test_a_fallback_that_limits_refuse_gives_way_to_the_next(

@@ -1,0 +1,168 @@
+"""`genai backup` and `genai restore` on real SQLite files, under services that write to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from genai_platform import GenAIPlatform, NotFound
+from tests.support.processes import ROOT, environment, running
+
+FAILED = 1
+LIMIT_BYTES = 40_000
+"""Less than what a database has: SQLite and Python are refused what goes beyond, as by a full disk."""
+
+
+def genai(data: Path, *arguments: str, full_disk: bool = False) -> subprocess.CompletedProcess[str]:
+    variables = environment(GENAI_DATA_DIR=str(data), PYTHONPATH=str(ROOT), SESSIONS_PORT="0", MODELS_PORT="0")
+    command = [sys.executable, "-c", "from genai_platform.cli import main; main()", *arguments]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    return subprocess.run(
+        command,
+        env=variables,
+        cwd=data.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=limit if full_disk else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of one database and an internal key, which no service has written."""
+    data = tmp_path_factory.mktemp("small") / "data"
+    write_database(data / "sessions.db", "kept")
+    (data / "internal.key").write_text("k" * 43)
+    target = data.parent / "backup.tar"
+    ended = genai(data, "backup", str(target))
+    assert ended.returncode == 0, ended.stderr
+    return target
+
+
+def write_database(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("CREATE TABLE notes (text TEXT)")
+        connection.executemany("INSERT INTO notes VALUES (?)", [(text * 1000,)] * 20)
+    connection.close()
+
+
+def files(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()} if directory.exists() else set()
+
+
+def test_backup_under_writes_is_restored_and_served(tmp_path: Path) -> None:
+    old, new, target = tmp_path / "data", tmp_path / "restored", tmp_path / "backups"
+    target.mkdir()
+    stop = threading.Event()
+
+    def write(platform: GenAIPlatform) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            platform.sessions.memory("busy").set(f"key-{number % 50}", [number])
+
+    settings = {"GENAI_DATA_DIR": str(old)}
+    with (
+        running("models", tmp_path, **settings) as models,
+        running("sessions", tmp_path, **settings) as sessions,
+        GenAIPlatform(models.address) as of_models,
+        GenAIPlatform(sessions.address) as of_sessions,
+    ):
+        of_models.prompts.register("kept", "Be brief.", labels=["production"])
+        of_sessions.sessions.memory("u").set("likes", ["tea"])
+        writer = threading.Thread(target=write, args=[of_sessions])
+        writer.start()
+        try:
+            ended = genai(old, "backup", str(target), "-o", "json")
+        finally:
+            stop.set()
+            writer.join()
+        assert ended.returncode == 0, ended.stderr
+        of_models.prompts.register("late", "Be long.")
+        (backup,) = target.iterdir()
+        refused = genai(old, "restore", str(backup), "--force")
+        assert refused.returncode == FAILED
+        assert "is in use; stop the services first; nothing was restored" in refused.stderr
+    names = {entry["variables"][0] for entry in json.loads(ended.stdout)["files"]}
+    assert {"SESSIONS_DATABASE_URL", "MODELS_DATABASE_URL", "USAGE_DATABASE_URL", "MODELS_CALLS_DATABASE_URL"} <= names
+    assert not backup.stat().st_mode & 0o077
+
+    restored = genai(new, "restore", str(backup))
+    assert restored.returncode == 0, restored.stderr
+    assert f"restored {new / 'models.db'}" in restored.stderr
+    settings = {"GENAI_DATA_DIR": str(new)}
+    with (
+        running("models", tmp_path, **settings) as models,
+        running("sessions", tmp_path, **settings) as sessions,
+        GenAIPlatform(models.address) as of_models,
+        GenAIPlatform(sessions.address) as of_sessions,
+    ):
+        assert of_models.prompts.get("kept", label="production").content == "Be brief."
+        with pytest.raises(NotFound):
+            of_models.prompts.get("late")
+        assert of_sessions.sessions.memory("u").get("likes") == ["tea"]
+
+
+def test_restore_replaces_data_by_force_only(archive: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_database(data / "sessions.db", "newer")
+    (data / "sessions.db-wal").write_bytes(b"")
+    before = (data / "sessions.db").read_bytes()
+    refused = genai(data, "restore", str(archive))
+    assert refused.returncode == FAILED
+    assert "exists; --force replaces it; nothing was restored" in refused.stderr
+    assert (data / "sessions.db").read_bytes() == before
+    forced = genai(data, "restore", str(archive), "--force")
+    assert forced.returncode == 0, forced.stderr
+    connection = sqlite3.connect(data / "sessions.db")
+    assert connection.execute("SELECT DISTINCT substr(text, 1, 4) FROM notes").fetchall() == [("kept",)]
+    connection.close()
+    assert files(data) == {"sessions.db", "internal.key"}
+    assert all(not path.stat().st_mode & 0o077 for path in data.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["cut off", "changed", "empty"])
+def test_damaged_backup_restores_nothing(archive: Path, tmp_path: Path, damage: str) -> None:
+    whole = archive.read_bytes()
+    place = whole.index(b"keptkept")
+    data = {"cut off": whole[: len(whole) // 2], "changed": whole[:place] + b"lost" + whole[place + 4 :], "empty": b""}
+    (tmp_path / "damaged.tar").write_bytes(data[damage])
+    ended = genai(tmp_path / "data", "restore", str(tmp_path / "damaged.tar"))
+    assert ended.returncode == FAILED
+    assert ended.stderr.endswith("nothing was restored\n"), ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not files(tmp_path / "data")
+
+
+def test_full_disk_leaves_no_part_of_a_backup(archive: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup.tar"
+    ended = genai(archive.parent / "data", "backup", str(target), full_disk=True)
+    assert ended.returncode == FAILED
+    assert f"{target} was not written: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not os.listdir(tmp_path)
+
+
+def test_backup_replaces_no_file(archive: Path) -> None:
+    before = archive.read_bytes()
+    ended = genai(archive.parent / "data", "backup", str(archive))
+    assert ended.returncode == FAILED
+    assert "a backup replaces no file" in ended.stderr
+    assert archive.read_bytes() == before
