@@ -65,7 +65,7 @@ class Webhook:
         self._sending = asyncio.create_task(self._send_all())
 
     def tell(self, rule_id: str, event: Event) -> None:
-        """Sends an event of a rule, with an `id`, later. Never waits and never raises; what cannot be sent is logged."""
+        """Sends an event of a rule, with an `id`, later. Never waits or raises; what cannot be sent is logged."""
         displaced = self._waiting.add(rule_id, event)
         if displaced is not None:
             self._give_up(displaced, "too many wait")
