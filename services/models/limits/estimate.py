@@ -90,7 +90,7 @@ class Estimator:
     @staticmethod
     def most(conversation: Conversation, target: Target) -> Estimate:
         """The most that a chat with the model of a stranger can have used. Its registration may lower the longest
-        answer, and not raise it: whoever registers it would choose what limits are charged."""
+        answer, and not raise it: a stranger would choose what limits are charged."""
         answer = min(target.facts.max_output_tokens or WORST_ANSWER_TOKENS, WORST_ANSWER_TOKENS)
         usage = estimated_usage(estimate_prompt_tokens(conversation), answer)
         return Estimate(usage.total_tokens, _price(usage, target))
