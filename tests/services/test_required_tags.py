@@ -46,6 +46,7 @@ async def test_chat_without_a_required_tag_is_refused_by_its_name(
     for request in (
         chat_request(),
         chat_request(tags={"cost_center": "", "other": "x"}),
+        chat_request(tags={"cost_center": " \t\u00a0"}),
         chat_request(request_id="1"),
         chat_request(cache=cache),
         chat_request(request_id="1", cache=cache),

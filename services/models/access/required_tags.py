@@ -11,12 +11,14 @@ from services.shared.errors import FieldViolation, InvalidRequest
 def check_required_tags(tags: Mapping[str, str], call: Call) -> None:
     """Raises InvalidRequest TAG_REQUIRED, with a violation for each required tag that has no value.
 
-    A tag that the key adds by itself need not be sent.
+    White space alone is no value. A tag that the key adds by itself need not be sent.
     """
     identity = call.identity
     if identity is None or not identity.required_tags:
         return
-    missing = [name for name in identity.required_tags if not (tags.get(name) or identity.tags.get(name))]
+    missing = [
+        name for name in identity.required_tags if not (_has_value(tags, name) or _has_value(identity.tags, name))
+    ]
     if not missing:
         return
     names = ", ".join(missing)
@@ -26,3 +28,7 @@ def check_required_tags(tags: Mapping[str, str], call: Call) -> None:
         violations=[FieldViolation(f"tags[{name}]", "is required by the key or its project") for name in missing],
         metadata={"tags": names},
     )
+
+
+def _has_value(tags: Mapping[str, str], name: str) -> bool:
+    return bool(tags.get(name, "").strip())

@@ -39,7 +39,7 @@ class BudgetAlerts:
                 window_end=crossing.window_end,
             )
             if self._webhook:
-                self._webhook.tell(event_of(crossing, datetime.now(UTC)))
+                self._webhook.tell(crossing.rule.id, event_of(crossing, datetime.now(UTC)))
 
 
 def event_of(crossing: Crossing, now: datetime) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Webhook: tells a URL of the operator's about events, as JSON, beside the calls and never in their way.
 
-An event waits in a bounded queue, and is sent until the receiver has taken it, a few times. One whose answer is lost is
-sent again, so each has an `id` by which a receiver can tell what it knows already.
+An event waits in a bounded queue that the rules share, and is sent until the receiver has taken it, a few times. One
+whose answer is lost is sent again, so each has an `id` by which a receiver can tell what it knows already.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import contextlib
 import hashlib
 import hmac
 import json
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
+from services.models.limits.event_queue import Event, EventQueue
 from services.models.transport.base import HttpTimeouts
 from services.models.transport.client import HttpClient
 from services.models.transport.connector import Network
@@ -27,7 +26,7 @@ from services.shared.logs import Log
 SIGNATURE_HEADER = "x-genai-signature"
 
 MAX_WAITING = 256
-"""Events that wait to be sent; one more is not sent."""
+"""Events that wait to be sent, beside the one that is being sent; for one more, one is given up."""
 
 TRIES = 4
 SEND_SECONDS = 5.0
@@ -39,6 +38,8 @@ CLOSE_SECONDS = 2.0
 
 AGAIN = frozenset({408, 425, 429})
 """Statuses below 500 after which the same event may be taken later."""
+
+STOPPED = "the service has stopped"
 
 
 class Webhook:
@@ -54,7 +55,7 @@ class Webhook:
         timeouts = HttpTimeouts(connect=seconds, answer=seconds, idle=seconds)
         endpoints = EndpointPolicy([NONE], [url])
         self._client = HttpClient(timeouts, endpoints=endpoints, connections=FairQuota(1), network=network)
-        self._waiting: deque[Mapping[str, Any]] = deque()
+        self._waiting = EventQueue(MAX_WAITING)
         self._arrival = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -63,12 +64,11 @@ class Webhook:
     def start(self) -> None:
         self._sending = asyncio.create_task(self._send_all())
 
-    def tell(self, event: Mapping[str, Any]) -> None:
-        """Sends an event with an `id`, later. Never waits and never raises; what cannot be sent is logged."""
-        if len(self._waiting) >= MAX_WAITING:
-            self._give_up(event, "too many wait")
-            return
-        self._waiting.append(event)
+    def tell(self, rule_id: str, event: Event) -> None:
+        """Sends an event of a rule, with an `id`, later. Never waits or raises; what cannot be sent is logged."""
+        displaced = self._waiting.add(rule_id, event)
+        if displaced is not None:
+            self._give_up(displaced, "too many wait")
         self._idle.clear()
         self._arrival.set()
 
@@ -81,28 +81,35 @@ class Webhook:
             self._sending.cancel()
             await asyncio.wait({self._sending})
         for event in self._waiting:
-            self._give_up(event, "the service has stopped")
+            self._give_up(event, STOPPED)
         await self._client.close()
 
     async def _send_all(self) -> None:
         while True:
             await self._arrival.wait()
             while self._waiting:
-                await self._send(self._waiting[0])
-                self._waiting.popleft()
+                await self._send(self._waiting.take())
             self._arrival.clear()
             self._idle.set()
 
-    async def _send(self, event: Mapping[str, Any]) -> None:
-        body = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")
+    async def _send(self, event: Event) -> None:
+        try:
+            problem = await self._try_to_send(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace"))
+        except asyncio.CancelledError:
+            self._give_up(event, STOPPED)
+            raise
+        if problem:
+            self._give_up(event, problem)
+
+    async def _try_to_send(self, body: bytes) -> str:
+        """Sends a body until it is taken, a few times. Returns the last problem, "" if it was taken."""
+        problem = ""
         for number in range(1, TRIES + 1):
             problem, may_help = await self._post(body)
-            if not problem:
-                return
             if not may_help or number == TRIES:
                 break
             await asyncio.sleep(PAUSES.pause(number))
-        self._give_up(event, problem)
+        return problem
 
     async def _post(self, body: bytes) -> tuple[str, bool]:
         """Sends a body once. Returns the problem, "" if there is none, and whether another try may help."""
@@ -123,7 +130,7 @@ class Webhook:
             headers[SIGNATURE_HEADER] = f"sha256={hmac.new(self._key, body, hashlib.sha256).hexdigest()}"
         return headers
 
-    def _give_up(self, event: Mapping[str, Any], why: str) -> None:
+    def _give_up(self, event: Event, why: str) -> None:
         # The URL is left out: that of many receivers is a secret.
         self._log.warning("the webhook was not told of an event", event_id=event["id"], why=why)
 
