@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 
@@ -129,7 +130,7 @@ def _check_port(host: str, port: int, variable: str) -> Finding:
         reason = (error.strerror or str(error)).lower()
         advice = "set GENAI_HOST to an address of this machine"
         return Finding("port", "error", f"{address} ({variable}): {reason}", advice)
-    if read_variable("GENAI_TLS_CERT_FILE"):
+    if _speaks_tls(host, port):
         return Finding("port", "ok", f"{address} ({variable}) is in use; by whom, TLS does not tell")
     if _answers(GatewayTarget(address, secure=False), SERVED[variable]):
         return Finding("port", "ok", f"{address} ({variable}) is in use by this platform")
@@ -159,3 +160,19 @@ def _check_services() -> list[Finding]:
         left_out = "settings, databases, providers, clock, models and security are left out: the services are not here"
         return [Finding("services", "ok", left_out, "to check them: pip install genai-platform-services")]
     return check_services(exported, SDK_VARIABLES)
+
+
+def _speaks_tls(host: str, port: int) -> bool:
+    context = ssl.create_default_context()
+    # Nothing is sent: it is only asked whether anybody answers in TLS.
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        with socket.create_connection((host, port), PORT_SECONDS) as connection:
+            connection.settimeout(PORT_SECONDS)
+            context.wrap_socket(connection).close()
+    except ssl.SSLCertVerificationError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -129,7 +129,8 @@ def test_broken_set_up_is_told_with_what_to_do(tmp_path: Path) -> None:
         ended = doctor(tmp_path, GENAI_DATA_DIR=str(tmp_path / "data"), **variables)
     names = {f"127.0.0.1:{port}": "TAKEN", str(tmp_path / "data"): "DATA", str(tmp_path): "HERE"}
     told = transcript(ended.output, names, "versions", "setting", "setting of the SDK")
-    assert without_revisions(told) == BROKEN
+    # A busy machine takes a second to answer.
+    assert re.sub(r"36\d\d s ahead", "3600 s ahead", without_revisions(told)) == BROKEN
     assert ended.code == FAILED
     assert "MODELS_ALIASES=fast=claude-3-5-sonnet (.env)" in ended.output
     assert "hidden" not in ended.output + ended.log
