@@ -231,10 +231,12 @@ class Forward:
         try:
             await _return_initial_metadata(onward, context)
             with StreamWriter(context) as writer:
-                # Not `async for`: the generator of a cancelled call would live on for a while, and its call with it.
-                while (message := await onward.read()) is not grpc.aio.EOF:
+                # As `async for` does, whose generator would live on for a while after a cancelled call. `read` looks at
+                # the status first, which may have come before the last messages.
+                while (message := await onward._read()) is not grpc.aio.EOF:
                     await writer.write(message)
                     messages += 1
+                await onward._raise_for_status()
             context.set_trailing_metadata(returned(await received_last(onward)))
         finally:
             call.waited += time.perf_counter() - begun

@@ -31,8 +31,10 @@ class Search:
         Raises `error` when it may have begun the call. When no other is left, raises the newest error; but not
         NOT_FOUND while a replica that could not be asked may have it.
         """
+        if call.log_fields.get("messages"):
+            raise error
         not_begun = has_not_begun(error)
-        if call.log_fields.get("messages") or not (not_begun or self._is_elsewhere(error)):
+        if not (not_begun or self._is_elsewhere(error)):
             raise error
         call.log_fields.setdefault("not_begun_by" if not_begun else "not_found_by", []).append(replica.address)
         self._errors[replica.address] = error

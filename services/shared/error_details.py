@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from services.shared.errors import ATTEMPTS, PROVIDER_MESSAGE, PlatformError
@@ -41,9 +42,13 @@ def pack_details(code: int, error: PlatformError) -> bytes:
 
 
 def read_reason(details: bytes) -> str:
-    """The reason in details that `pack_details` has made; "" if there is none."""
+    """The reason in details that `pack_details` has made; "" if there is none, also in those of another program."""
     info = error_details_pb2.ErrorInfo()
-    for detail in status_pb2.Status.FromString(details).details:
+    try:
+        status = status_pb2.Status.FromString(details)
+    except DecodeError:
+        return ""
+    for detail in status.details:
         detail.Unpack(info)
     reason: str = info.reason
     return reason

@@ -102,6 +102,7 @@ async def test_error_of_the_family_becomes_its_status_with_all_that_it_says(
             {"messages[2].role": "is not a role: ü"},
             1.25,
             "",
+            [],
         )
     logged = await log_file.calls(2)
     assert {entry["request_id"] for entry in logged} == {whole.request_id, streamed.request_id}

@@ -106,7 +106,7 @@ async def test_the_command_line(served: Served, tmp_path: Path) -> None:
         for wrong, code, told in (
             (["list", "--by", "colour"], 2, "'colour' is none of day"),
             (["list", "--from", "yesterday"], 1, "from_day: is no day"),
-            (["cancel", "no-such-call"], 1, "no such call runs here"),
+            (["cancel", "no-such-call"], 1, "no such call"),
         ):
             with row(*wrong):
                 failed = run(*wrong)
