@@ -31,6 +31,9 @@ def counted(prompt: int, completion: int, has_cost: bool = True, **others: int) 
     usage = TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion, **others)
     if has_cost:
         usage.cost_nano_usd = TIER.cost(usage)
+    else:
+        # Counts that contradict one another have no price, whatever list is asked.
+        usage.not_at_list_price = True
     return usage
 
 
