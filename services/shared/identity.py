@@ -61,8 +61,8 @@ class IdentitySigner:
     def read(self, value: bytes) -> CallerIdentity:
         """The identity in a value, for equal values the same object.
 
-        Raises Unauthenticated IDENTITY_INVALID for one that none of the keys has signed, or
-        that is not of this minute."""
+        Raises Unauthenticated IDENTITY_INVALID for one that none of the keys has signed, or that is not of this minute.
+        """
         known = self._known.get(value)
         if known is None:
             known = self._verify(value)

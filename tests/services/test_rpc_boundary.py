@@ -223,7 +223,7 @@ async def test_deadline_cancels_the_servicer_and_is_logged_as_one(log_file: LogF
 
     path = f"/{SERVICE.full_name}/Chat".encode()
     # Whose caller does not end the call by a clock of its own, which would be somewhat early.
-    request = call_with(path, chat_request().SerializeToString(), (b"grpc-timeout", b"100m"))
+    request = call_with(path, chat_request().SerializeToString(), (b"grpc-timeout", b"1S"))
     async with served(notice, log_file) as address:
         with contextlib.closing(send(address, request)):
             await asyncio.wait_for(cancelled.wait(), 30)

@@ -31,7 +31,7 @@ class ChatLimits:
         self.estimator = estimator
         self.meter = meter
         self.alerts = alerts
-        self._rules: dict[int, tuple[CallerIdentity, Sequence[Rule]]] = {}
+        self._rules: dict[int, tuple[CallerIdentity, tuple[Rule, ...]]] = {}
         """The rules of identities, with these, by their ids."""
 
     def open(self, call: Call) -> LimitedChat:
@@ -47,7 +47,7 @@ class ChatLimits:
         facts = Facts(identity.team_id, identity.project_id, identity.key_id, identity.user_id)
         return await self.limiter.reader.read(facts, rules)
 
-    def rules_of(self, identity: CallerIdentity) -> Sequence[Rule]:
+    def rules_of(self, identity: CallerIdentity) -> tuple[Rule, ...]:
         """The rules of an identity, which are remembered for its next call. Raises as `read_rules` does."""
         known = self._rules.get(id(identity))
         # As long as an identity is kept here, no other one has its id.
@@ -103,7 +103,7 @@ class LimitedChat:
         estimate = self._limits.estimator.estimate(conversation, target, identity.project_id)
         rules = self._limits.rules_of(identity)
         if self._counted:
-            rules = tuple(rule for rule in rules if rule.id not in self._counted)
+            rules = _rules_without(rules, frozenset(self._counted))
         self._began = time.perf_counter()
         self._admissions += 1
         # A store settles each id once.
@@ -176,6 +176,12 @@ def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:
     """The rules of an identity, for equal limits the same object. Raises PreconditionFailed LIMIT_INVALID for one that
     cannot be kept here."""
     return _rules(tuple(limit.SerializeToString(deterministic=True) for limit in limits))
+
+
+# The same object for the same rules, by which the limiter knows them again.
+@functools.lru_cache(maxsize=4096)
+def _rules_without(rules: tuple[Rule, ...], left_out: frozenset[str]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if rule.id not in left_out)
 
 
 @functools.lru_cache(maxsize=4096)

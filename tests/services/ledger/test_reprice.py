@@ -44,7 +44,6 @@ from tests.support.processes import environment
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 DAY = date(2026, 11, 20)
 THAT_DAY = RepriceQuery(DAY, DAY)
-ADMIN = caller("ops", "key-ops", "generate", "usage.read", "admin")
 
 Days = dict[tuple[str, ...], tuple[int, ...]]
 
@@ -201,7 +200,9 @@ async def test_only_the_days_and_models_that_are_named(tmp_path: Path, sqlite_fi
 
 async def reprice(service: ModelService, **fields: Any) -> usage_pb2.RepriceUsageResponse:
     request = usage_pb2.RepriceUsageRequest(**{"from_day": "2026-01-01"} | fields)
-    return await service.usage.RepriceUsage(request, metadata=ADMIN)
+    return await service.usage.RepriceUsage(
+        request, metadata=caller("ops", "key-ops", "generate", "usage.read", "admin")
+    )
 
 
 async def test_a_model_whose_rates_are_registered_later(tmp_path: Path, upstream: ScriptedUpstream) -> None:
