@@ -37,6 +37,7 @@ JUDGED_MINUTES = 10.0
 SLOPE_LIMIT = 12.0
 """MiB that a process may grow by in an hour: grpc's core leaves 150 to 300 bytes behind for a cancelled call, also in a
 bare proxy of bytes, and ten thousand calls an hour are cancelled in each process, on both of its sides."""
+WINDOW_MINUTES = 4.0
 BLOCKS_LIMIT = 5.0
 """Thousand blocks of Python's objects, of some 250, that a process may have more after an hour."""
 IDLE_SECONDS = 75.0
@@ -68,8 +69,15 @@ class Life(NamedTuple):
         name = f"{self.name}, life {self.number}"
         yield _judge(f"memory of {name}", self.points, "MiB", SLOPE_LIMIT)
         if self.blocks:
-            in_thousands = [(minute, blocks / 1000) for minute, blocks in self.blocks]
-            yield _judge(f"Python objects of {name}", in_thousands, "thousand blocks", BLOCKS_LIMIT)
+            yield _judge(f"Python objects of {name}", lowest(self.blocks), "thousand blocks", BLOCKS_LIMIT)
+
+
+def lowest(blocks: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The lowest of the blocks in each window, in thousands: running calls and uncollected garbage come and go."""
+    windows: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for minute, count in blocks:
+        windows[int(minute // WINDOW_MINUTES)].append((minute, count / 1000))
+    return [min(window, key=lambda point: point[1]) for window in windows.values()]
 
 
 def _judge(name: str, points: Sequence[tuple[float, float]], unit: str, limit: float) -> Sum:
