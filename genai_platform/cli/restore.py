@@ -89,14 +89,15 @@ def _plan(manifest: Manifest, stores: list[Store]) -> list[Step]:
 @contextlib.contextmanager
 def _reserved(steps: list[Step]) -> Iterator[None]:
     """Keeps services from serving the SQLite files until the block ends. Raises Refused where one does."""
-    from services.shared.sqlite import served_lock
+    # Here, because it comes with the services.
+    from genai_platform.cli.databases import served_lock
 
     with contextlib.ExitStack() as stack:
         for _, store in steps:
             # Nothing is served in a directory that is not there.
             if store.kind != "sqlite" or not store.path.parent.exists():
                 continue
-            lock = served_lock(store.path)
+            lock = served_lock(store)
             stack.callback(lock.close)
             if not lock.try_to_acquire():
                 raise Refused(f"{store.place} is in use; stop the services first")
