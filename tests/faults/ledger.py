@@ -262,7 +262,7 @@ async def kill_and_count(directory: Path, rounds: int, *, seed: int, processes: 
             await trial.end()
         finally:
             trial.close()
-    files = sorted(path.name for path in (directory / "data" / "usage").glob("*.log"))
+    files = sorted(path.name for path in (directory / "data" / "usage").iterdir())
     return judge(trial, provider, *read_ledger(directory, url), files)
 
 
