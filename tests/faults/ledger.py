@@ -142,8 +142,8 @@ class Trial:
         await restart
 
     async def end(self) -> None:
-        """Stops the processes, after they have shipped what those that were killed have left: on a busy machine that may
-        be more than a stopping process has time for."""
+        """Stops the processes, after they have shipped what those that were killed have left, for which a stopping one may
+        not have the time."""
         async with asyncio.timeout(SHIP_SECONDS):
             while any(outbox(self._directory).glob("*.log")):
                 for channel in self._channels:
