@@ -142,8 +142,10 @@ class Trial:
         await restart
 
     async def end(self) -> None:
-        """Stops the processes, after they have shipped what those that were killed have left. A stopping one may not have
-        the time for all of it."""
+        """Stops the processes, after they have shipped what those that were killed have left.
+
+        A stopping one may not have the time for all of it.
+        """
         async with asyncio.timeout(SHIP_SECONDS):
             while any(outbox(self._directory).glob("*.log")):
                 for channel in self._channels:
