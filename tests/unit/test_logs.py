@@ -130,7 +130,7 @@ def test_exception_is_its_type_and_place_without_its_text() -> None:
 
 
 def test_places_are_logged_without_reading_their_source() -> None:
-    """What Python remembers of sources stays in memory for good."""
+    """Sources that Python has read stay in its memory for good."""
     linecache.clearcache()
     writer = Writer()
     try:
