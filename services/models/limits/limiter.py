@@ -117,7 +117,7 @@ class Admission:
 
     @property
     def has_counters(self) -> bool:
-        """Whether it holds slots or reservations."""
+        """True if it holds slots or reservations."""
         # Rates come first.
         return bool(self.charges) and self.charges[-1].kind != "rate"
 
