@@ -275,6 +275,12 @@ ROWS = (
                 ],
             ),
             Panel(
+                "Damage in files of the ledger",
+                "short",
+                "Places that could not be read since the start. The log names the files, which are kept.",
+                [Query(newest(names.USAGE_DAMAGED, by="instance"), "{{instance}}")],
+            ),
+            Panel(
                 "Usage that is not in the ledger yet",
                 "s",
                 "The age of the oldest.",

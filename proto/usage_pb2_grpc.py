@@ -102,7 +102,8 @@ class UsageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCalls(self, request, context):
-        """Lists the chats that run in the process that answers, the oldest first. Each replica has its own.
+        """Lists the chats that run, the oldest first. The gateway asks all replicas for theirs, and does not wait longer than
+        two seconds for one; a replica that is called directly lists its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -116,7 +116,7 @@ class Usage:
         return self.reprice_usage(request, **options)
 
     def calls(self, **options: Unpack[CallOptions]) -> Iterator[RunningCall]:
-        """The chats that run now in the replica that answers, oldest first."""
+        """The chats that run now in all replicas, oldest first. `list_calls` also says how many could not be asked."""
         return read_pages(self.list_calls, ListCallsRequest(), lambda page: page.calls, options)
 
     def cancel(self, call_id: str, **options: Unpack[CallOptions]) -> None:

@@ -153,9 +153,12 @@ def mine(output: str | None) -> None:
 @usage.command()
 @output_option
 def calls(output: str | None) -> None:
-    """List the chats that run, in the replica that answers."""
+    """List the chats that run, in all replicas."""
     with opened() as platform:
-        write_records(platform.usage.calls(), CALLS, output)
+        answer = platform.usage.list_calls()
+    write_records(answer.calls, CALLS, output)
+    if answer.unreached_replicas:
+        say(f"{answer.unreached_replicas} replicas could not be asked; their calls are missing")
 
 
 @usage.command()

@@ -85,6 +85,8 @@ AUDITED_FIELD_NUMBER: int
 audited: _descriptor.FieldDescriptor
 OF_ONE_REPLICA_FIELD_NUMBER: int
 of_one_replica: _descriptor.FieldDescriptor
+OF_ALL_REPLICAS_FIELD_NUMBER: int
+of_all_replicas: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
     """A chat with one model."""

@@ -306,14 +306,17 @@ class ListCallsRequest(_message.Message):
 
 class ListCallsResponse(_message.Message):
     """The chats that run."""
-    __slots__ = ("calls", "next_page_token")
+    __slots__ = ("calls", "next_page_token", "unreached_replicas")
     CALLS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UNREACHED_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     calls: _containers.RepeatedCompositeFieldContainer[RunningCall]
     """The calls."""
     next_page_token: str
     """The token of the next page; empty at the end."""
-    def __init__(self, calls: _Optional[_Iterable[_Union[RunningCall, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    unreached_replicas: int
+    """The replicas that could not be asked, or did not answer in time. Their calls are missing here."""
+    def __init__(self, calls: _Optional[_Iterable[_Union[RunningCall, _Mapping[str, _Any]]]] = ..., next_page_token: _Optional[str] = ..., unreached_replicas: _Optional[int] = ...) -> None: ...
 
 class RunningCall(_message.Message):
     """A chat that runs."""

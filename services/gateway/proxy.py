@@ -6,7 +6,8 @@ rest in both directions: metadata, deadline, cancellation, messages as they come
 trailers.
 
 A call that a replica has provably not begun is sent to another one, and so is one about something that one replica
-alone has, such as a call that runs, until that one is found. No other call is sent twice.
+alone has, such as a call that runs, until that one is found. A list of which each replica has a part is asked of all of
+them; its messages alone are parsed. No other call is sent twice.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError
 
 from proto import models_pb2
+from services.gateway.gathering import Answer, Gathered, gather, gather_timeout, is_of_all_replicas, join_calls
 from services.gateway.metadata import Fields, forwarded, received_first, received_last, returned
 from services.gateway.routes import Backend
 from services.gateway.search import Search, is_of_one_replica
@@ -84,7 +87,9 @@ class Proxy(DirectMethods):
         super().__init__(
             {
                 f"/{backend.service.full_name}/{method.name}": _handler(
-                    Forward(backend, method, log, added, authenticator, audit if is_audited(method) else None, intake)
+                    _forward_class(method)(
+                        backend, method, log, added, authenticator, audit if is_audited(method) else None, intake
+                    )
                 )
                 for backend in backends
                 for method in backend.service.methods
@@ -103,6 +108,10 @@ def is_audited(method: MethodDescriptor) -> bool:
     """Whether calls of the method are in the audit log."""
     # The stubs that protoc writes have no types for extensions.
     return bool(method.GetOptions().Extensions[models_pb2.audited])  # type: ignore[index]
+
+
+def _forward_class(method: MethodDescriptor) -> type[Forward]:
+    return ForwardToAll if is_of_all_replicas(method) else Forward
 
 
 def _handler(forward: Forward) -> grpc.RpcMethodHandler:
@@ -357,6 +366,51 @@ class Forward:
     def _label(self, address: str) -> str:
         # Strangers do not learn addresses; the log has them.
         return self._backend.title if self._added else f"{self._backend.title} at {address}"
+
+
+class ForwardToAll(Forward):
+    """Forwards the calls of one method to all replicas, and joins their answers, where there are several."""
+
+    async def _forward(
+        self,
+        deliver: Callable[[Any, Call, grpc.aio.ServicerContext], Coroutine[Any, Any, Result]],
+        call: Call,
+        context: grpc.aio.ServicerContext,
+    ) -> Any:
+        if len(self._replicas) < 2:
+            return await super()._forward(deliver, call, context)
+        metadata = Fields(await self._metadata(call, context))
+        data, reservation = await self._intake.receive(context, call.caller, call.remaining_seconds)
+        with reservation:
+            check_size(len(data), self._max_bytes)
+            if self._audit:
+                await self._audit.record(self._method_descriptor, data, call)
+            gathered = await self._gather(data, metadata, call)
+            try:
+                response = join_calls(data, gathered)
+            except DecodeError:
+                raise self._lost(call, "has answered in a way that cannot be read") from None
+        context.set_trailing_metadata(returned(gathered.answers[0].trailers))
+        return response
+
+    async def _gather(self, data: bytes, metadata: Fields, call: Call) -> Gathered:
+        timeout = max(gather_timeout(call.remaining_seconds()), MIN_TIMEOUT_SECONDS)
+
+        async def ask(replica: Replica) -> Answer:
+            onward = self._method(replica, call).start(data, timeout=timeout, metadata=metadata)
+            try:
+                return Answer(await onward or b"", await received_last(onward))
+            finally:
+                _end(onward, replica)
+
+        begun = time.perf_counter()
+        try:
+            gathered = await gather(self._replicas.all(), ask)
+        finally:
+            call.waited += time.perf_counter() - begun
+        if gathered.unreached:
+            call.log_fields["unreached"] = gathered.unreached
+        return gathered
 
 
 def _end(onward: Any, replica: Replica) -> None:

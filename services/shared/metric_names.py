@@ -46,6 +46,7 @@ BUDGET_SPENT_RATIO = "genai_budget_spent_ratio"
 # Usage.
 USAGE_OUTBOX_BYTES = "genai_usage_outbox_bytes"
 USAGE_OUTBOX_OLDEST = "genai_usage_outbox_oldest_seconds"
+USAGE_DAMAGED = "genai_usage_damaged_total"
 USAGE_DUPLICATES = "genai_usage_duplicates_total"
 
 # Access.

@@ -18,8 +18,9 @@ class Page(NamedTuple, Generic[Entry]):
     next_page_token: str
 
 
-def cut_page(entries: Iterable[tuple[Key, Entry]], request: PagedRequest) -> Page[Entry]:
-    """The page that `request` asks for. `entries` are those after its token's position, in the order of their keys.
+def cut_page(entries: Iterable[tuple[Key, Entry]], request: PagedRequest, *, goes_on: bool = False) -> Page[Entry]:
+    """The page that `request` asks for. `entries` are those after its token's position, in the order of their keys;
+    `goes_on` says that there are more behind them.
 
     At most one entry more than the page holds is read. A page starts after the last key of the previous one, so that
     entries which are added or removed meanwhile neither repeat nor hide others. Raises InvalidRequest as
@@ -35,4 +36,4 @@ def cut_page(entries: Iterable[tuple[Key, Entry]], request: PagedRequest) -> Pag
             return Page(page, write_page_token(request, last))
         page.append(entry)
         last = key
-    return Page(page, "")
+    return Page(page, write_page_token(request, last) if goes_on and page else "")

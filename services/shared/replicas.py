@@ -113,6 +113,10 @@ class Replicas:
     def __len__(self) -> int:
         return len(self._replicas)
 
+    def all(self) -> Collection[Replica]:
+        """All replicas, whatever their standing."""
+        return tuple(self._replicas.values())
+
     async def start(self) -> None:
         """Follows the health of all replicas, and what their names resolve to, until `close`.
 

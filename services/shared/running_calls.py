@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,26 +14,24 @@ class RunningCalls:
     """The calls that run, by their ids."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, tuple[int, Call]] = {}
-        self._numbers = itertools.count(1)
+        self._calls: dict[str, Call] = {}
 
     @contextlib.contextmanager
     def call(self, call: Call) -> Iterator[None]:
         """Lists a call, for the length of a block."""
-        self._calls[call.call_id] = next(self._numbers), call
+        self._calls[call.call_id] = call
         try:
             yield
         finally:
             del self._calls[call.call_id]
 
-    def after(self, number: int) -> list[tuple[int, Call]]:
-        """The calls that began after the one with a number, with their own numbers, oldest first."""
-        return [entry for entry in self._calls.values() if entry[0] > number]
+    def after(self, call_id: str) -> list[Call]:
+        """The calls behind an id in the order of their ids, which is that of their beginnings."""
+        return [self._calls[each] for each in sorted(each for each in self._calls if each > call_id)]
 
     def find(self, call_id: str) -> Call | None:
         """The call with an id, if it runs."""
-        entry = self._calls.get(call_id)
-        return entry[1] if entry else None
+        return self._calls.get(call_id)
 
 
 PROCESS_CALLS = RunningCalls()

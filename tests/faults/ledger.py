@@ -23,8 +23,9 @@ from typing import NamedTuple
 
 import grpc
 
-from proto import models_pb2
+from proto import models_pb2, usage_pb2
 from proto.models_pb2_grpc import ModelServiceStub
+from proto.usage_pb2_grpc import UsageServiceStub
 from services.shared.error_details import DETAILS_KEY, read_reason
 from tests.faults.history import Sum
 from tests.faults.run import report
@@ -37,6 +38,7 @@ CALLERS = 12
 LATEST_KILL_SECONDS = 0.5
 CALL_SECONDS = 20.0
 STOP_SECONDS = 30.0
+SHIP_SECONDS = 120.0
 
 EVENTS = "SELECT request_id, status, reason, input, output, cost_nano_usd FROM usage_events"
 DAYS = (
@@ -140,7 +142,15 @@ class Trial:
         await restart
 
     async def end(self) -> None:
-        """Stops the processes; the last one ships all that is left."""
+        """Stops the processes, after they have shipped what those that were killed have left.
+
+        A stopping one may not have the time for all of it.
+        """
+        async with asyncio.timeout(SHIP_SECONDS):
+            while any(outbox(self._directory).glob("*.log")):
+                for channel in self._channels:
+                    # Whoever asks for usage gets what the process has recorded until then.
+                    await UsageServiceStub(channel).ListUsage(usage_pb2.ListUsageRequest())
         for service in self._services:
             service.send(signal.SIGTERM)
             await service.end(STOP_SECONDS)
@@ -233,6 +243,11 @@ def _agrees(told: Told, event: Event | None) -> bool:
     return told.code != "OK" or (event.input, event.output) == (told.input, told.output)
 
 
+def outbox(directory: Path) -> Path:
+    """The directory of the ledger's files."""
+    return directory / "data" / "usage"
+
+
 def read_ledger(directory: Path, url: str) -> tuple[list[Event], tuple[int, ...]]:
     """The events and the sums of the rollups."""
     if url:
@@ -262,7 +277,7 @@ async def kill_and_count(directory: Path, rounds: int, *, seed: int, processes: 
             await trial.end()
         finally:
             trial.close()
-    files = sorted(path.name for path in (directory / "data" / "usage").glob("*.log"))
+    files = sorted(path.name for path in outbox(directory).iterdir())
     return judge(trial, provider, *read_ledger(directory, url), files)
 
 

@@ -42,7 +42,7 @@ class Ledger:
         self.duplicates = 0
         """Records of calls that the database had already."""
         self.damaged = 0
-        """Records that could not be read in files."""
+        """Places in files that could not be read; the files are kept."""
         self._log = log
         self._event_seconds = event_days * DAY_SECONDS
         self._shipping = asyncio.Lock()
@@ -121,10 +121,14 @@ class Ledger:
         contents = await self._read(segment, process_is_lost)
         for start in range(0, len(contents.records), SHIP_RECORDS):
             await self._add(contents.records[start : start + SHIP_RECORDS])
-        if contents.damaged:
-            self.damaged += contents.damaged
-            self._log.warning("records of the ledger are damaged", file=segment.path.name, records=contents.damaged)
-        self.outbox.drop(segment)
+        if not contents.damaged:
+            self.outbox.drop(segment)
+            return
+        self.damaged += contents.damaged
+        kept = self.outbox.set_aside(segment)
+        self._log.error(
+            "records of the ledger are damaged; their file is kept", file=str(kept), places=contents.damaged
+        )
 
     async def _read(self, segment: Segment, process_is_lost: bool) -> Contents:
         if segment.kept is not None:

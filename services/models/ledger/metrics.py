@@ -11,6 +11,7 @@ from services.shared.metrics import Readings, Values
 
 OUTBOX_BYTES = Readings(names.USAGE_OUTBOX_BYTES, "Bytes of records that the ledger's database does not have yet.")
 OUTBOX_OLDEST = Readings(names.USAGE_OUTBOX_OLDEST, "Age of the oldest of them, in seconds; 0 if there is none.")
+DAMAGED = Readings(names.USAGE_DAMAGED, "Places in the ledger's files that could not be read; these files are kept.")
 DUPLICATES = Readings(names.USAGE_DUPLICATES, "Records of calls that the ledger had already.")
 
 
@@ -27,7 +28,10 @@ def reading_ledger(ledger: Ledger) -> Iterator[None]:
     def duplicates() -> Iterator[tuple[Values, float]]:
         yield (), ledger.duplicates
 
-    sources = ((OUTBOX_BYTES, size), (OUTBOX_OLDEST, age), (DUPLICATES, duplicates))
+    def damaged() -> Iterator[tuple[Values, float]]:
+        yield (), ledger.damaged
+
+    sources = ((OUTBOX_BYTES, size), (OUTBOX_OLDEST, age), (DUPLICATES, duplicates), (DAMAGED, damaged))
     for metric, read in sources:
         metric.follow(read)
     try:

@@ -195,9 +195,17 @@ class Outbox:
 
     def drop(self, segment: Segment) -> None:
         """Deletes a segment that was shipped."""
+        self._forget(segment)
+        segment.delete()
+
+    def set_aside(self, segment: Segment) -> Path:
+        """Keeps the file of a segment of which only a part could be shipped; returns its path. Raises OSError."""
+        self._forget(segment)
+        return segment.set_aside()
+
+    def _forget(self, segment: Segment) -> None:
         self._closed = deque(entry for entry in self._closed if entry[0] is not segment)
         self._closed_bytes -= segment.size
-        segment.delete()
 
     def drop_unwritten(self, count: int) -> None:
         """Forgets the first records that the disk had refused, after they were shipped."""

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from services.models.ledger.records import (
     PROCESS_LOST,
     UNKNOWN,
@@ -28,6 +30,9 @@ from services.models.ledger.records import (
 
 SUFFIX = ".log"
 UNLOCKED_SUFFIX = ".new"
+DAMAGED_SUFFIX = ".damaged"
+"""Suffix of a file in which something could not be read, and which is kept for the operator."""
+
 UNLOCKED_SECONDS = 60.0
 """Age from which on a file under this suffix belongs to nobody."""
 
@@ -134,15 +139,19 @@ class Segment:
                 damaged += 1
                 continue
             kind, payload = frame
-            if kind is Kind.ENDED:
+            if kind is Kind.VOID:
+                begun.pop(payload.decode(errors="replace"), None)
+                continue
+            try:
                 record = decode_record(payload)
+            except msgspec.DecodeError:
+                damaged += 1
+                continue
+            if kind is Kind.ENDED:
                 ended.append(record)
                 begun.pop(record.call_id, None)
-            elif process_is_lost and kind is Kind.BEGUN:
-                record = decode_record(payload)
+            elif process_is_lost:
                 begun[record.call_id] = record
-            elif kind is Kind.VOID:
-                begun.pop(payload.decode(), None)
         return Contents([*ended, *map(_lost, begun.values())], damaged)
 
     def close(self) -> None:
@@ -155,6 +164,13 @@ class Segment:
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         self.close()
+
+    def set_aside(self) -> Path:
+        """Keeps the file under another suffix, under which nobody ships it again; returns its path. Raises OSError."""
+        aside = self.path.with_suffix(DAMAGED_SUFFIX)
+        self.path.rename(aside)
+        self.close()
+        return aside
 
     def _read_all(self) -> bytes:
         return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)

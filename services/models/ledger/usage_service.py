@@ -24,7 +24,7 @@ from services.models.limits.decisions import Standing
 from services.models.limits.windows import FOREVER
 from services.shared.call import Call
 from services.shared.errors import Cancelled, NotFound, PermissionDenied
-from services.shared.page_tokens import NaturalNumber, Text, read_page_size, read_page_token, write_page_token
+from services.shared.page_tokens import Text, read_page_size, read_page_token, write_page_token
 from services.shared.paging import cut_page
 from services.shared.running_calls import PROCESS_CALLS, RunningCalls
 
@@ -166,8 +166,8 @@ class UsageServicer:
 
     async def ListCalls(self, request: usage_pb2.ListCallsRequest, call: Call) -> usage_pb2.ListCallsResponse:
         self._refuse_strangers(call)
-        after = read_page_token(request, NaturalNumber) or 0
-        entries = ((number, _describe(each)) for number, each in self._running.after(after) if _may_see(call, each))
+        after = read_page_token(request, Text) or ""
+        entries = ((each.call_id, _describe(each)) for each in self._running.after(after) if _may_see(call, each))
         page = cut_page(entries, request)
         return usage_pb2.ListCallsResponse(calls=page.entries, next_page_token=page.next_page_token)
 
