@@ -285,10 +285,10 @@ class UnpricedCalls(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    """Why: PRICE_NOT_LISTED or PRICE_NOT_REGISTERED (no rates for what was used), USAGE_UNKNOWN (its caller left, or
-    its process was lost, before its usage was known), USAGE_INCOMPLETE (its cost depends on what is not stored: a
-    service tier, tokens that are cached for an hour, several attempts, counts that contradict each other),
-    CAUSE_NOT_RECORDED (recorded before causes were)."""
+    """Why: PRICE_NOT_LISTED or PRICE_NOT_REGISTERED (no rates for what was used), USAGE_UNKNOWN (its process was lost
+    before its usage was known), USAGE_INCOMPLETE (its cost depends on what is not stored: a service tier, tokens that
+    are cached for an hour, several attempts, counts that contradict each other), CAUSE_NOT_RECORDED (recorded before
+    causes were)."""
     calls: int
     """The calls."""
     def __init__(self, reason: _Optional[str] = ..., calls: _Optional[int] = ...) -> None: ...
