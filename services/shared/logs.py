@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import FrameType
 from typing import Any, BinaryIO, Literal
 
@@ -215,15 +215,17 @@ def open_log(
 
 def stack_of(frame: FrameType | None) -> list[str]:
     """The innermost frames of a thread's stack, the newest last."""
-    return _locations(traceback.extract_stack(frame)) if frame else []
+    return _locations(reversed(list(traceback.walk_stack(frame)))) if frame else []
 
 
 def _describe(error: BaseException) -> dict[str, Any]:
-    return {"error": type(error).__name__, "where": _locations(traceback.extract_tb(error.__traceback__))}
+    return {"error": type(error).__name__, "where": _locations(traceback.walk_tb(error.__traceback__))}
 
 
-def _locations(frames: traceback.StackSummary) -> list[str]:
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-MAX_FRAMES:]]
+def _locations(frames: Iterable[tuple[FrameType, int]]) -> list[str]:
+    # The summaries of `traceback` would read the source of every frame, and keep it in memory for good.
+    innermost = deque(frames, MAX_FRAMES)
+    return [f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}" for frame, line in innermost]
 
 
 class _LibraryHandler(logging.Handler):

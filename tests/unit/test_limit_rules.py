@@ -115,11 +115,11 @@ def test_a_rate_admits_its_whole_amount_at_once_and_tells_the_rest(amount: int, 
     while left:
         units = max(1, left // 3)
         charges = charges_of([rule], CALLER, Estimate(units, 0), UTC, now)
-        [standing] = decide(charges, store.decide(str(left), charges)).standings
+        [standing] = decide(charges, store.admit_now(str(left), charges)).standings
         left -= units
         assert (standing.is_over, standing.remaining) == (False, left)
     charges = charges_of([rule], CALLER, Estimate(1, 0), UTC, now)
-    [standing] = decide(charges, store.decide("last", charges)).standings
+    [standing] = decide(charges, store.admit_now("last", charges)).standings
     assert standing.is_over
     assert standing.retry_seconds
 
@@ -165,7 +165,7 @@ def test_an_estimate_is_the_probable_answer_or_the_worst(
     conversation = Conversation(request, request.messages)
     prompt = estimate_prompt_tokens(conversation)
     estimator = Estimator(policy)
-    assert estimator.estimate(conversation, target(longest), "p") == (prompt + answer, prompt + 10 * answer)
+    assert estimator.estimate(conversation, target(longest), "p") == Estimate(prompt + answer, prompt + 10 * answer)
     assert estimator.estimate(conversation, target(longest, has_price=False), "p").nano_usd is None
 
 

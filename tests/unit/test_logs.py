@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import linecache
 import logging
 import os
 import subprocess
@@ -15,7 +16,15 @@ from typing import Any
 
 from services.shared import logs
 from services.shared.characters import INVISIBLE
-from services.shared.logs import MAX_LINE_BYTES, MAX_PENDING_BYTES, MAX_PENDING_LINES, LineWriter, Log, open_log
+from services.shared.logs import (
+    MAX_LINE_BYTES,
+    MAX_PENDING_BYTES,
+    MAX_PENDING_LINES,
+    LineWriter,
+    Log,
+    open_log,
+    stack_of,
+)
 from tests.rows import for_each
 
 SECRET = "CANARY"
@@ -118,6 +127,21 @@ def test_exception_is_its_type_and_place_without_its_text() -> None:
     assert entry["error"] == "ValueError"
     assert entry["where"][-1].endswith("test_exception_is_its_type_and_place_without_its_text")
     assert SECRET not in json.dumps(entry)
+
+
+def test_places_are_logged_without_reading_their_source() -> None:
+    """Sources that Python has read stay in its memory for good."""
+    linecache.clearcache()
+    writer = Writer()
+    try:
+        json.loads("{")
+    except ValueError as error:
+        writer.log.error("unexpected error", error=error)
+    writer.log.warning("the loop was held", where=stack_of(sys._getframe()))
+    [failed, held] = writer.entries()
+    assert [place.rpartition(" ")[2] for place in failed["where"][-2:]] == ["decode", "raw_decode"]
+    assert held["where"][-1].endswith("test_places_are_logged_without_reading_their_source")
+    assert not linecache.cache
 
 
 def test_warning_of_a_library_keeps_its_template_and_not_its_arguments() -> None:

@@ -17,7 +17,6 @@ from services.models.limits.metrics import LimitMeter
 from services.models.limits.rules import RATE_WINDOWS, Facts, Rule
 from services.models.providers.base import Conversation, Target
 from services.shared.call import Call
-from services.shared.call_metrics import team_labels
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.identity import MAX_KNOWN
 
@@ -106,13 +105,13 @@ class LimitedChat:
         call_id = self._call.call_id if self._admissions == 1 else f"{self._call.call_id}/{self._admissions}"
         self._admission = await self._limits.limiter.admit(facts, rules, estimate, call_id, self._note)
         self._admitted = names
-        self._counted |= {charge.rule.id for charge in self._admission.charges if charge.rule.resource == "requests"}
 
     async def _settle_attempts(self, account: Account) -> None:
         """Settles the reservation of a model that has not answered."""
         admission, self._admission, self._admitted = self._admission, None, None
         if admission is None:
             return
+        self._counted |= {charge.rule.id for charge in admission.charges if charge.rule.resource == "requests"}
         await self._settle_by(admission, account)
         self._settled_usages = account.usages
 
@@ -144,14 +143,16 @@ class LimitedChat:
             self._limits.estimator.lengths.add(self._call.project_id, target.model, tokens)
 
     def _note(self, decision: Decision) -> None:
+        call = self._call
+        assert call.identity
+        trailers = decision.trailers()
         # Of a limit that is not asked again, what it has said holds.
-        self._call.trailers = [*(dict(self._call.trailers) | dict(decision.trailers())).items()]
-        identity = self._call.identity
-        team, _ = team_labels(identity.team_id if identity else "", self._call.project_id)
-        self._limits.meter.note(decision, time.perf_counter() - self._began, team)
-        if over := decision.warnings:
-            self._call.log_fields["over_limits"] = [standing.rule.id for standing in over]
-        self._limits.alerts.tell(decision.crossings)
+        call.trailers = [*(dict(call.trailers) | dict(trailers)).items()] if call.trailers else trailers
+        self._limits.meter.note(decision, time.perf_counter() - self._began, call.identity)
+        if decision.over and (warnings := decision.warnings):
+            call.log_fields["over_limits"] = [standing.rule.id for standing in warnings]
+        if crossings := decision.crossings:
+            self._limits.alerts.tell(crossings)
 
 
 def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
+
+import msgspec
 
 from services.models.limits.rules import EACH, RATE_WINDOWS, Facts, Rule
 from services.models.limits.windows import FOREVER, TOTAL, Calendar, Span
@@ -16,7 +18,7 @@ MAX_MEMBER_LENGTH = 128
 Kind: TypeAlias = Literal["rate", "slots", "budget"]
 
 
-class Estimate(NamedTuple):
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """The probable usage of a call, which is reserved until its real one is known."""
 
     tokens: int
@@ -24,7 +26,7 @@ class Estimate(NamedTuple):
     """None if the price is unknown."""
 
 
-class Charge(NamedTuple):
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """A charge to one limit: a rate, slots of calls at once, or a budget.
 
     A rate is a time (GCRA): each unit moves it on, and it may be ahead of now by `tolerance`. Slots and budgets are
@@ -49,6 +51,8 @@ class Charge(NamedTuple):
     """The window of a budget."""
     member: str
     """The member of the rule's scope that is charged."""
+    takes_one: bool = False
+    """Whether every call takes one unit, whatever its estimate."""
 
     def microseconds(self, units: int) -> int:
         """The microseconds by which these units move a rate on: at least one for each call, and none for nothing."""
@@ -65,7 +69,7 @@ class Charge(NamedTuple):
         return kind if kind == "org" else f"{kind}:{self.member}"
 
 
-class Matches(NamedTuple):
+class Matches(msgspec.Struct, frozen=True, gc=False):
     """The rules that match a call, in the order in which stores lock them: rates first, then by key."""
 
     charges: Sequence[Charge]
@@ -76,7 +80,9 @@ class Matches(NamedTuple):
 
     def charges_for(self, estimate: Estimate) -> Sequence[Charge]:
         """The charges for a call with an estimate."""
-        return [_resize(charge, _units(charge.rule, estimate)) for charge in self.charges]
+        return [
+            charge if charge.takes_one else _resize(charge, _units(charge.rule, estimate)) for charge in self.charges
+        ]
 
 
 def charges_of(
@@ -126,16 +132,15 @@ def _charge(key: str, rule: Rule, kind: Kind, units: int, span: Span, member: st
     burst = rule.amount if rule.burst is None else rule.burst
     tolerance = burst * RATE_WINDOWS[rule.window] // rule.amount if is_rate and rule.amount else 0
     is_settled = not is_rate or rule.resource != "requests"
-    return Charge(key, rule, kind, units, cost, tolerance, burst, rule.action == "refuse", is_settled, span, member)
+    is_enforced, takes_one = rule.action == "refuse", rule.resource in ("requests", "concurrent")
+    return Charge(key, rule, kind, units, cost, tolerance, burst, is_enforced, is_settled, span, member, takes_one)
 
 
 def _resize(charge: Charge, units: int) -> Charge:
     """The charge with other units."""
-    if units == charge.units:
-        return charge
     rule, kind = charge.rule, charge.kind
     cost = _microseconds(rule, units) if kind == "rate" else 0
-    # `_replace` takes twice as long.
+    # `replace` takes twice as long.
     return Charge(
         charge.key,
         rule,
@@ -159,10 +164,7 @@ def _microseconds(rule: Rule, units: int) -> int:
 
 
 def _units(rule: Rule, estimate: Estimate) -> int:
-    resource = rule.resource
-    if resource == "tokens":
-        return estimate.tokens
-    return estimate.nano_usd or 0 if resource == "nano_usd" else 1
+    return estimate.tokens if rule.resource == "tokens" else estimate.nano_usd or 0
 
 
 def _key(rule: Rule, member: str, window: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+
+import msgspec
 
 from services.models.limits.charges import Charge
 from services.models.limits.rules import RATE_WINDOWS, Resource, Rule
@@ -15,13 +16,16 @@ from services.shared.errors import LimitExceeded, PlatformError, PreconditionFai
 SLOT_RETRY_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
 
-_RATES: tuple[Resource, ...] = ("requests", "tokens")
-"""The resources whose limits have trailers of their own."""
+_RATE_TRAILERS: dict[Resource, tuple[str, str, str]] = {
+    resource: (f"x-ratelimit-limit-{resource}", f"x-ratelimit-remaining-{resource}", f"x-ratelimit-reset-{resource}")
+    for resource in ("requests", "tokens")
+}
+"""The trailers of the resources whose limits have their own."""
 
 BUDGET_TRAILER = "x-genai-budget-remaining-nano-usd"
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """A limit after a decision."""
 
     charge: Charge
@@ -47,7 +51,7 @@ class Standing(NamedTuple):
         return self.charge.span.ends_text() if self.charge.kind == "budget" else ""
 
 
-class Crossing(NamedTuple):
+class Crossing(msgspec.Struct, frozen=True, gc=False):
     """A soft percent of a budget that was crossed for the first time in a window."""
 
     key: str
@@ -59,7 +63,7 @@ class Crossing(NamedTuple):
     window_end: str
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The decision about a call, with the standing of each limit that applies to it."""
 
     standings: Sequence[Standing] = ()
@@ -115,29 +119,26 @@ class Decision(NamedTuple):
         """The metadata that tell a caller of its tightest limits, on success and failure alike."""
         tightest: dict[Resource, Standing] = {}
         for standing in self.standings:
-            resource = standing.charge.rule.resource
-            if standing.charge.is_enforced and (
-                resource not in tightest or standing.remaining < tightest[resource].remaining
-            ):
-                tightest[resource] = standing
+            charge = standing.charge
+            if not charge.is_enforced:
+                continue
+            known = tightest.get(charge.rule.resource)
+            if known is None or standing.remaining < known.remaining:
+                tightest[charge.rule.resource] = standing
         trailers: list[tuple[str, str]] = []
-        for resource in _RATES:
-            if resource in tightest:
-                trailers += _rate_trailers(resource, tightest[resource])
-        if "nano_usd" in tightest:
-            trailers.append((BUDGET_TRAILER, str(tightest["nano_usd"].remaining)))
+        for resource, standing in tightest.items():
+            if resource == "nano_usd":
+                trailers.append((BUDGET_TRAILER, str(standing.remaining)))
+            elif names := _RATE_TRAILERS.get(resource):
+                limit, remaining, reset = names
+                trailers += (limit, str(standing.charge.rule.amount)), (remaining, str(standing.remaining))
+                if standing.reset_seconds is not None:
+                    trailers.append((reset, str(math.ceil(standing.reset_seconds))))
         return trailers
 
 
 NO_DECISION = Decision()
 """The decision about a call to which no limit applies."""
-
-
-def _rate_trailers(resource: Resource, standing: Standing) -> Iterator[tuple[str, str]]:
-    yield f"x-ratelimit-limit-{resource}", str(standing.rule.amount)
-    yield f"x-ratelimit-remaining-{resource}", str(standing.remaining)
-    if standing.reset_seconds is not None:
-        yield f"x-ratelimit-reset-{resource}", str(math.ceil(standing.reset_seconds))
 
 
 def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:

@@ -61,11 +61,13 @@ class AnswerLengths:
 
     def add(self, project: str, model: str, tokens: int) -> None:
         """Records a whole answer."""
-        series = self._series.setdefault((project, model), _Series())
+        series = self._series.get((project, model))
+        if series is None:
+            series = self._series[(project, model)] = _Series()
+            if len(self._series) > MAX_SERIES:
+                self._series.popitem(last=False)
         series.add(tokens)
         self._series.move_to_end((project, model))
-        if len(self._series) > MAX_SERIES:
-            self._series.popitem(last=False)
 
     def probable(self, project: str, model: str) -> int:
         """The tokens that nine in ten of the newest answers do not exceed."""
@@ -122,7 +124,10 @@ def _wanted_tokens(request: models_pb2.ChatRequest, target: Target) -> int:
     its parameters, and go into the body beside or instead of those."""
     config = request.config
     wanted = config.max_tokens if config.HasField("max_tokens") else 0
-    for options in (target.default_options_json, *request.provider_options_json.values()):
+    options_json = [target.default_options_json] if target.default_options_json else []
+    if request.provider_options_json:
+        options_json += request.provider_options_json.values()
+    for options in options_json:
         if len(options) > MAX_OPTIONS:
             return 0
         for length in _lengths_in(options):

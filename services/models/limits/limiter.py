@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
 from services.models.limits.breaker import LOG_SECONDS, StoreBreaker
 from services.models.limits.charges import Charge, Estimate, Matches, matches_of
 from services.models.limits.decisions import (
@@ -113,6 +115,12 @@ class Admission:
         """Ends a call that has used nothing."""
         await self.settle(0, 0)
 
+    @property
+    def has_counters(self) -> bool:
+        """True if it holds slots or reservations."""
+        # Rates come first.
+        return bool(self.charges) and self.charges[-1].kind != "rate"
+
     def holding(self) -> Holding:
         return Holding(self.id, [(charge.key, charge.units) for charge in self.charges if charge.kind != "rate"])
 
@@ -122,6 +130,7 @@ class Limiter:
 
     def __init__(self, store: LimitStore, settings: LimiterSettings, spent: SpentSource, log: Log) -> None:
         self._store = store
+        self._immediate = store.immediate
         self._breaker = StoreBreaker(store, log, self._settle_waiting)
         self.reader = StandingReader(store, self._breaker, settings.calendar)
         self._local = LocalLimits(settings.replicas)
@@ -132,7 +141,8 @@ class Limiter:
         """The store's time minus this machine's, in microseconds."""
         self._matches: dict[tuple[int, Facts], tuple[Sequence[Rule], Matches]] = {}
         """The rules that have matched calls, with the rules that were tried, by those and the facts of the calls."""
-        self._holdings: dict[str, Holding] = {}
+        self._running: dict[str, Admission] = {}
+        """The calls that hold slots or reservations at the store."""
         self._waiting: OrderedDict[str, Settlement] = OrderedDict()
         """Settlements that the store has not taken yet."""
         self._catching_up = asyncio.Lock()
@@ -151,7 +161,7 @@ class Limiter:
     @property
     def running(self) -> int:
         """The calls that hold slots or reservations at the store."""
-        return len(self._holdings)
+        return len(self._running)
 
     def start(self) -> None:
         """Starts renewing the leases of running calls."""
@@ -184,13 +194,14 @@ class Limiter:
         charges = self._charges(rules, facts, estimate, self._now())
         if not charges:
             return Admission(self, call_id, NO_DECISION, at_store=False)
-        self._check(charges, estimate)
+        if estimate.nano_usd is None:
+            self._check_price(charges)
         admitting = self._admit(facts, rules, estimate, charges, call_id or new_request_id())
-        admission = await (admitting if self._store.is_immediate else self._finish(admitting))
+        admission = await (admitting if self._immediate else self._finish(admitting))
+        decision = admission.decision
         if note:
-            note(admission.decision)
-        error = admission.decision.refusal()
-        if error:
+            note(decision)
+        if decision.over and (error := decision.refusal()):
             raise error
         return admission
 
@@ -200,16 +211,18 @@ class Limiter:
         charges = admission.charges
         if not charges:
             return
-        if not self._store.is_immediate:
+        if not self._immediate:
             self._local.end(charges)
-        self._holdings.pop(admission.id, None)
-        settlement = settlement_of(admission.id, charges, tokens, nano_usd, was_admitted=admission.at_store)
+        self._running.pop(admission.id, None)
+        # A store that is away may have crashed, and lost the admission: it must not need to know of it.
+        was_admitted = admission.at_store and not self._breaker.is_degraded
+        settlement = settlement_of(admission.id, charges, tokens, nano_usd, was_admitted=was_admitted)
         if not settlement.rates and not settlement.counters:
             return
         if not admission.at_store:
             await self._local.settle(settlement)
-        if self._store.is_immediate:
-            await self._settle(settlement)
+        if self._immediate:
+            self._immediate.settle_now(settlement)
             return
         ending = self._follow(self._settle(settlement))
         await asyncio.wait({ending}, timeout=SETTLE_SECONDS)
@@ -224,18 +237,22 @@ class Limiter:
         if known is None or known[0] is not rules or not known[1].start <= now < known[1].end:
             if len(self._matches) >= MAX_MATCHES:
                 self._matches.clear()
-            known = self._matches[place] = rules, matches_of(rules, facts, self._settings.calendar, now)
+            matches = matches_of(rules, facts, self._settings.calendar, now)
+            self._check_amounts(matches.charges)
+            known = self._matches[place] = rules, matches
         return known[1].charges_for(estimate)
 
-    def _check(self, charges: Sequence[Charge], estimate: Estimate) -> None:
-        """Raises PreconditionFailed for a price that is not known, and for an amount that the store cannot keep."""
-        is_unpriced = estimate.nano_usd is None and self._settings.unpriced == "refuse"
+    def _check_amounts(self, charges: Sequence[Charge]) -> None:
+        """Raises PreconditionFailed for an amount that the store cannot keep."""
         for charge in charges:
-            rule = charge.rule
-            if is_unpriced and rule.resource == "nano_usd" and charge.is_enforced:
-                raise price_unknown(rule)
-            if charge.kind != "rate" and rule.amount > self._store.largest_amount:
-                raise too_large(rule, self._store.largest_amount)
+            if charge.kind != "rate" and charge.rule.amount > self._store.largest_amount:
+                raise too_large(charge.rule, self._store.largest_amount)
+
+    def _check_price(self, charges: Sequence[Charge]) -> None:
+        """Raises PreconditionFailed for a price that is not known, unless such calls are allowed."""
+        for charge in charges:
+            if self._settings.unpriced == "refuse" and charge.rule.resource == "nano_usd" and charge.is_enforced:
+                raise price_unknown(charge.rule)
 
     async def _finish(self, admitting: Coroutine[Any, Any, Admission]) -> Admission:
         """The admission; when this is cancelled, it is given back as soon as it is there."""
@@ -253,25 +270,28 @@ class Limiter:
         """The decision, of the store or alone. An admitted call is counted as running."""
         try:
             decision = await self._decide(facts, rules, estimate, charges, call_id)
-            if not self._store.is_immediate:
+            if not self._immediate:
                 self._local.observe(decision)
         except StoreUnavailable:
             decision = await self._local.decide(call_id, charges)
         if estimate.nano_usd is None and any(charge.rule.resource == "nano_usd" for charge in charges):
-            decision = decision._replace(is_unpriced=True)
+            decision = msgspec.structs.replace(decision, is_unpriced=True)
         admission = Admission(self, call_id, decision, at_store=not decision.is_degraded)
         if decision.refused_by is None:
-            if not self._store.is_immediate:
+            if not self._immediate:
                 self._local.begin(admission.charges)
-            if admission.at_store and (holding := admission.holding()).counters:
-                self._holdings[call_id] = holding
+            if admission.at_store and admission.has_counters:
+                self._running[call_id] = admission
         return admission
 
     async def _decide(
         self, facts: Facts, rules: Sequence[Rule], estimate: Estimate, charges: Sequence[Charge], call_id: str
     ) -> Decision:
         for _ in range(TRIES):
-            outcome = await self._breaker.ask(self._store.admit(call_id, charges))
+            if self._immediate:
+                outcome = self._immediate.admit_now(call_id, charges)
+            else:
+                outcome = await self._breaker.ask(self._store.admit(call_id, charges))
             worst = outcome.worst
             if worst is State.STALE:
                 self._offset = outcome.now - _machine_time()
@@ -320,8 +340,15 @@ class Limiter:
             except (PlatformError, TimeoutError) as error:
                 self._warn_of_ledger(charge, error)
                 return False
+            # What the ledger knows already would be added to it once more.
+            if self._is_waited_for(charge.key):
+                raise StoreUnavailable("it has not taken all that it has missed")
             await self._breaker.ask(self._store.load(charge.key, spent, charge.span.end))
             return True
+
+    def _is_waited_for(self, key: str) -> bool:
+        """Whether a settlement of this counter waits for the store."""
+        return any(change.key == key for settlement in self._waiting.values() for change in settlement.counters)
 
     def _warn_of_ledger(self, charge: Charge, error: Exception) -> None:
         """Logs that a budget cannot be loaded, at once, and then once in a while."""
@@ -362,7 +389,7 @@ class Limiter:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            holdings = list(self._holdings.values())
+            holdings = [admission.holding() for admission in self._running.values()]
             for start in range(0, len(holdings), RENEWED_AT_ONCE):
                 await self._try(self._store.renew(holdings[start : start + RENEWED_AT_ONCE]))
 

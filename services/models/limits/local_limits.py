@@ -11,10 +11,12 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from services.models.limits.charges import Charge
 from services.models.limits.decisions import Decision, decide, decision_of
 from services.models.limits.memory_store import MemoryStore
-from services.models.limits.store import Outcome, Reading, Settlement, State, may_go_on
+from services.models.limits.store import Outcome, RateChange, Reading, Settlement, State, may_go_on
 
 MAX_BUDGETS = 10_000
 """Budgets of which a process remembers the rest; the oldest give way."""
@@ -75,17 +77,17 @@ class LocalLimits:
             self._take(shares)
         decision = decide(shares, Outcome(now, readings))
         standings = [
-            standing._replace(charge=charge, crossed=())
+            msgspec.structs.replace(standing, charge=charge, crossed=())
             for standing, charge in zip(decision.standings, charges, strict=True)
         ]
         decision = decision_of(standings, is_degraded=True)
         refused_by = decision.refused_by
         is_of_budget = refused_by is not None and refused_by.charge.kind == "budget"
-        return decision._replace(store_refused=is_of_budget)
+        return msgspec.structs.replace(decision, store_refused=is_of_budget)
 
     async def settle(self, settlement: Settlement) -> None:
         """Corrects what an admitted call has taken by what it has spent."""
-        moves = [change._replace(microseconds=change.microseconds * self._replicas) for change in settlement.rates]
+        moves = [RateChange(change.key, change.microseconds * self._replicas) for change in settlement.rates]
         await self._rates.settle(Settlement(settlement.id, moves, []))
         for change in settlement.counters:
             if change.key in self._taken:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from services.models.limits.charges import Charge
 from services.models.limits.rules import MAX_AMOUNT
 from services.models.limits.store import (
     KEPT,
     LEASE,
-    CounterChange,
     Holding,
     Outcome,
     Reading,
@@ -22,45 +20,45 @@ from services.models.limits.store import (
 from services.models.limits.windows import FOREVER
 
 
-@dataclass(slots=True)
-class _Reservation:
-    units: int
-    expires_at: int
-
-
-@dataclass(slots=True)
 class _Counter:
     """The counter of slots or of a budget. `held` is the sum of its reservations."""
 
-    end: int
-    spent: int = 0
-    held: int = 0
-    peak: int = 0
-    reservations: dict[str, _Reservation] = field(default_factory=dict)
-    first_expiry: int = FOREVER
-    """A time before which no reservation expires."""
+    __slots__ = ("end", "first_expiry", "held", "peak", "reservations", "spent")
 
-    def reserve(self, call_id: str, units: int, now: int) -> None:
-        self.reservations[call_id] = _Reservation(units, now + LEASE)
-        self.first_expiry = min(self.first_expiry, now + LEASE)
+    def __init__(self, end: int, spent: int = 0) -> None:
+        self.end = end
+        self.spent = spent
+        self.held = 0
+        self.peak = 0
+        self.reservations: dict[str, tuple[int, int]] = {}
+        """The units of each call, and the time at which they expire."""
+        self.first_expiry = FOREVER
+        """A time before which no reservation expires."""
+
+    def reserve(self, call_id: str, units: int, expires_at: int) -> None:
+        self.reservations[call_id] = units, expires_at
+        if expires_at < self.first_expiry:
+            self.first_expiry = expires_at
         self.held += units
-        self.peak = max(self.peak, self.spent + self.held)
+        if self.spent + self.held > self.peak:
+            self.peak = self.spent + self.held
 
     def release(self, call_id: str) -> None:
         reservation = self.reservations.pop(call_id, None)
         if reservation:
-            self.held -= reservation.units
+            self.held -= reservation[0]
+
+    def renew(self, call_id: str, now: int) -> None:
+        """Extends a reservation that has not expired yet."""
+        units, expires_at = self.reservations.get(call_id, (0, 0))
+        if expires_at > now:
+            self.reservations[call_id] = units, now + LEASE
 
     def expire(self, now: int) -> None:
         """Gives back all that has expired by then."""
-        for call_id in [name for name, entry in self.reservations.items() if entry.expires_at <= now]:
+        for call_id in [name for name, (_, expires_at) in self.reservations.items() if expires_at <= now]:
             self.release(call_id)
-        self.first_expiry = min((entry.expires_at for entry in self.reservations.values()), default=FOREVER)
-
-    def live(self, call_id: str, now: int) -> Iterator[_Reservation]:
-        reservation = self.reservations.get(call_id)
-        if reservation and reservation.expires_at > now:
-            yield reservation
+        self.first_expiry = min((expires_at for _, expires_at in self.reservations.values()), default=FOREVER)
 
 
 def _now() -> int:
@@ -71,7 +69,6 @@ class MemoryStore:
     """The limits of one process, which are lost with it."""
 
     largest_amount = MAX_AMOUNT
-    is_immediate = True
 
     def __init__(self, clock: Callable[[], int] = _now) -> None:
         self._clock = clock
@@ -83,19 +80,31 @@ class MemoryStore:
         self._settled_late: dict[str, int] = {}
         """The same of calls that were settled and never admitted."""
 
-    async def admit(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
-        return self.decide(call_id, charges)
+    @property
+    def immediate(self) -> MemoryStore:
+        return self
 
-    def decide(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
-        """The same without waiting."""
+    async def admit(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
+        return self.admit_now(call_id, charges)
+
+    def admit_now(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
         now = self._clock()
         readings = [self.read(charge, now) for charge in charges]
         if not may_go_on(charges, readings):
             return Outcome(now, readings)
         is_settled = False
         for charge, reading in zip(charges, readings, strict=True):
-            self._write(call_id, charge, reading, now)
-            is_settled |= charge.is_settled
+            if charge.is_settled:
+                is_settled = True
+            if charge.kind == "rate":
+                if reading.state is State.FITS:
+                    self._rates[charge.key] = reading.used + charge.cost
+                continue
+            counter = self._counters.get(charge.key)
+            if counter is None:
+                # The counter of slots has no end: it may be deleted whenever it holds nothing.
+                counter = self._counters[charge.key] = _Counter(0)
+            counter.reserve(call_id, charge.units, now + LEASE)
         if is_settled:
             self._unsettled[call_id] = now + KEPT
         return Outcome(now, readings)
@@ -104,13 +113,21 @@ class MemoryStore:
         self._counters.setdefault(key, _Counter(end, spent))
 
     async def settle(self, settlement: Settlement) -> None:
+        self.settle_now(settlement)
+
+    def settle_now(self, settlement: Settlement) -> None:
         now = self._clock()
         if not self._take(settlement, now):
             return
         for rate in settlement.rates:
-            self._rates[rate.key] = max(now, max(now, self._rates.get(rate.key, 0)) + rate.microseconds)
+            used = self._rates.get(rate.key, now)
+            used = (used if used > now else now) + rate.microseconds
+            self._rates[rate.key] = used if used > now else now
         for change in settlement.counters:
-            self._settle_counter(settlement.id, change)
+            counter = self._counters.get(change.key)
+            if counter:
+                counter.release(settlement.id)
+                counter.spent += change.spent
 
     def _take(self, settlement: Settlement, now: int) -> bool:
         """Whether the settlement is the first one of its call."""
@@ -121,19 +138,12 @@ class MemoryStore:
         self._settled_late[settlement.id] = now + KEPT
         return is_first
 
-    def _settle_counter(self, call_id: str, change: CounterChange) -> None:
-        counter = self._counters.get(change.key)
-        if counter:
-            counter.release(call_id)
-            counter.spent += change.spent
-
     async def renew(self, holdings: Sequence[Holding]) -> None:
         now = self._clock()
         for holding in holdings:
             for key, _ in holding.counters:
-                counter = self._counters.get(key)
-                for reservation in counter.live(holding.id, now) if counter else ():
-                    reservation.expires_at = now + LEASE
+                if counter := self._counters.get(key):
+                    counter.renew(holding.id, now)
 
     async def ping(self) -> None:
         """Returns at once."""
@@ -172,10 +182,3 @@ class MemoryStore:
             counter.expire(now)
         is_over = counter.spent + counter.held + charge.units > charge.rule.amount
         return Reading(State.OVER if is_over else State.FITS, counter.spent, counter.held, counter.peak)
-
-    def _write(self, call_id: str, charge: Charge, reading: Reading, now: int) -> None:
-        if charge.kind != "rate":
-            # The counter of slots has no end: it may be deleted whenever it holds nothing.
-            self._counters.setdefault(charge.key, _Counter(0)).reserve(call_id, charge.units, now)
-        elif reading.state is State.FITS:
-            self._rates[charge.key] = reading.used + charge.cost

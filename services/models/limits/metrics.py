@@ -6,12 +6,13 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from proto.identity_pb2 import CallerIdentity
 from services.models.limits.decisions import Decision, Standing
 from services.models.limits.limiter import Limiter
 from services.models.limits.windows import MICROSECONDS
 from services.shared import metric_names as names
+from services.shared.call_metrics import team_labels
 from services.shared.metrics import Counters, Histograms, Readings, Values
 
 MAX_BUDGETS = 1000
@@ -34,43 +35,38 @@ SPENT_RATIO = Readings(
 )
 
 
-class _Budget(NamedTuple):
-    rule: str
-    ratio: float
-    end: int
-
-
 class LimitMeter:
     """Measures the decisions of a process."""
 
     def __init__(self, store: str) -> None:
         self._seconds = DECISION.of((store,))
-        self._budgets: OrderedDict[str, _Budget] = OrderedDict()
+        self._budgets: OrderedDict[str, Standing] = OrderedDict()
 
-    def note(self, decision: Decision, seconds: float, team: str) -> None:
-        """Records a decision about a call of a team, by the team's label."""
+    def note(self, decision: Decision, seconds: float, identity: CallerIdentity) -> None:
+        """Records a decision about a call of a caller."""
         self._seconds.observe(seconds)
         if refused_by := decision.refused_by:
+            team, _ = team_labels(identity.team_id, identity.project_id)
             REFUSALS.add((team, refused_by.rule.resource))
+        if decision.is_degraded:
+            return
         for standing in decision.standings:
-            if standing.charge.kind == "budget" and not decision.is_degraded:
-                self._note_budget(standing)
-
-    def _note_budget(self, standing: Standing) -> None:
-        charge, rule = standing.charge, standing.rule
-        ratio = standing.used / rule.amount if rule.amount else 1.0
-        self._budgets[charge.key] = _Budget(rule.id, ratio, charge.span.end)
-        self._budgets.move_to_end(charge.key)
-        if len(self._budgets) > MAX_BUDGETS:
-            self._budgets.popitem(last=False)
+            charge = standing.charge
+            if charge.kind == "budget":
+                self._budgets[charge.key] = standing
+                self._budgets.move_to_end(charge.key)
+                if len(self._budgets) > MAX_BUDGETS:
+                    self._budgets.popitem(last=False)
 
     def ratios(self) -> Iterator[tuple[Values, float]]:
         """The ratio of each rule whose window is not over."""
         largest: dict[str, float] = {}
         now = time.time() * MICROSECONDS
-        for budget in list(self._budgets.values()):
-            if budget.end > now:
-                largest[budget.rule] = max(budget.ratio, largest.get(budget.rule, 0.0))
+        for standing in list(self._budgets.values()):
+            rule = standing.rule
+            if standing.charge.span.end > now:
+                ratio = standing.used / rule.amount if rule.amount else 1.0
+                largest[rule.id] = max(ratio, largest.get(rule.id, 0.0))
         return (((rule,), ratio) for rule, ratio in largest.items())
 
 

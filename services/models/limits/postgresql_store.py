@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from services.models.limits import time_limits
@@ -55,7 +56,7 @@ class PostgreSQLStore:
     """The limits of all replicas, in a PostgreSQL database. `connect` opens a connection in autocommit mode."""
 
     largest_amount = MAX_AMOUNT
-    is_immediate = False
+    immediate = None
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
@@ -91,7 +92,8 @@ class PostgreSQLStore:
         await self._ask(_LOAD, key, spent, end)
 
     async def settle(self, settlement: Settlement) -> None:
-        rates, counters = sorted(settlement.rates), sorted(settlement.counters)
+        rates = sorted(settlement.rates, key=attrgetter("key"))
+        counters = sorted(settlement.counters, key=attrgetter("key"))
         await self._ask(
             _SETTLE,
             settlement.id,

@@ -66,7 +66,7 @@ class RedisStore:
     """The limits of all replicas, in a Redis server."""
 
     largest_amount = 9 * 10**15
-    is_immediate = False
+    immediate = None
 
     def __init__(self, url: str) -> None:
         pool = BlockingConnectionPool.from_url(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
+
+import msgspec
 
 from services.shared.errors import InvalidRequest
 
@@ -77,7 +79,7 @@ class Rule:
         return self.window in BUDGET_WINDOWS
 
 
-class Facts(NamedTuple):
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """The facts of a call that rules are matched by. An empty one matches no rule of its scope."""
 
     team: str = ""
@@ -93,7 +95,7 @@ class Facts(NamedTuple):
         return "" if kind == "org" else str(getattr(self, kind))
 
     def with_models(self, *models: str) -> Facts:
-        return self._replace(models=models)
+        return msgspec.structs.replace(self, models=models)
 
 
 def _require(holds: bool, field: str, problem: str) -> None:

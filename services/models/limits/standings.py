@@ -6,6 +6,8 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from services.models.limits.breaker import StoreBreaker
 from services.models.limits.charges import Charge, Estimate, charges_of
 from services.models.limits.decisions import Standing, decide
@@ -69,4 +71,4 @@ class StandingReader:
 
 
 def _empty(charge: Charge) -> Charge:
-    return charge._replace(units=0, cost=0, is_enforced=False)
+    return msgspec.structs.replace(charge, units=0, cost=0, is_enforced=False)

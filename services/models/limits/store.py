@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from services.models.limits.charges import Charge
 from services.models.limits.windows import MICROSECONDS
@@ -38,7 +40,7 @@ class State(enum.IntEnum):
     """A budget whose window is not that of the store's time."""
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """A limit before a charge to it."""
 
     state: State
@@ -49,7 +51,7 @@ class Reading(NamedTuple):
     """The most that was ever spent and held of a counter."""
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The decision of a store, with a reading for each charge in the order of the charges."""
 
     now: int
@@ -58,10 +60,14 @@ class Outcome(NamedTuple):
     @property
     def worst(self) -> State:
         """The state of the reading that is farthest from letting the call be admitted."""
-        return max([reading.state for reading in self.readings], default=State.FITS)
+        worst = State.FITS
+        for reading in self.readings:
+            if reading.state > worst:
+                worst = reading.state
+        return worst
 
 
-class CounterChange(NamedTuple):
+class CounterChange(msgspec.Struct, frozen=True, gc=False):
     """The end of a charge to a counter: the units that it has held, and those that it spends."""
 
     key: str
@@ -69,24 +75,25 @@ class CounterChange(NamedTuple):
     spent: int
 
 
-class RateChange(NamedTuple):
+class RateChange(msgspec.Struct, frozen=True, gc=False):
     """The end of a charge to a rate: the microseconds by which its real units differ from those that were taken."""
 
     key: str
     microseconds: int
 
 
-class Settlement(NamedTuple):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """The end of a call at its limits. However often it is sent, it counts once."""
 
     id: str
     rates: Sequence[RateChange]
     counters: Sequence[CounterChange]
     was_admitted: bool = True
-    """False for a call that the store was away for, and that it may not know."""
+    """False for a call that the store may not know: it was away when the call began, or is when it ends, and a crash
+    may have lost the admission."""
 
 
-class Holding(NamedTuple):
+class Holding(msgspec.Struct, frozen=True, gc=False):
     """A running call with the charges to renew: the keys of its counters, and the units that each holds."""
 
     id: str
@@ -105,8 +112,8 @@ class LimitStore(Protocol):
         """The largest amount of a counter that it keeps exactly."""
 
     @property
-    def is_immediate(self) -> bool:
-        """True for a store that never waits, so that no cancellation comes in between."""
+    def immediate(self) -> ImmediateStore | None:
+        """The store itself if it never waits, so that no cancellation comes in between."""
 
     async def admit(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
         """Charges a call, if every enforced charge fits, and none is cold or stale; else changes nothing.
@@ -131,6 +138,16 @@ class LimitStore(Protocol):
 
     async def close(self) -> None:
         """Closes all connections."""
+
+
+class ImmediateStore(Protocol):
+    """A store that never waits."""
+
+    def admit_now(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
+        """`admit`, at once."""
+
+    def settle_now(self, settlement: Settlement) -> None:
+        """`settle`, at once."""
 
 
 def may_go_on(charges: Sequence[Charge], readings: Sequence[Reading]) -> bool:

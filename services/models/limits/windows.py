@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import functools
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from services.models.limits.rules import Window
 
@@ -15,7 +16,7 @@ FOREVER = 2**62
 """The end of a window without one, in microseconds since 1970."""
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """A calendar window, from its start to just before its end, in microseconds since 1970."""
 
     label: str

@@ -298,6 +298,7 @@ async def test_all_slots_come_back(two_stores: tuple[LimitStore, LimitStore], mo
 async def test_a_call_without_a_matching_rule_asks_no_store() -> None:
     class Untouchable:
         largest_amount = 0
+        immediate = None
 
         def __getattr__(self, name: str) -> object:
             raise AssertionError(name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -195,7 +196,7 @@ def settlement_of(call: Call, step: Settle) -> Settlement:
 def without_peaks_of_slots(charges: Sequence[Charge], outcome: Outcome) -> Outcome:
     """The outcome without the peaks that nobody reads, and that stores forget."""
     readings = [
-        reading._replace(peak=0) if charge.kind == "slots" else reading
+        msgspec.structs.replace(reading, peak=0) if charge.kind == "slots" else reading
         for charge, reading in zip(charges, outcome.readings, strict=True)
     ]
     return Outcome(outcome.now, readings)
