@@ -50,7 +50,7 @@ class LimitUse(_message.Message):
     REMAINING_FIELD_NUMBER: _ClassVar[int]
     RESETS_AT_FIELD_NUMBER: _ClassVar[int]
     limit: _identity_pb2.LimitRule
-    """The limit."""
+    """The limit. Of one that others share, such as the organisation's, the numbers are those of all together."""
     used: int
     """The part of its amount that was used in the current window, by the ledger. Unset: it is not known there, as for
     calls that run and for end users."""
