@@ -13,6 +13,8 @@ import sys
 def main() -> None:
     """Runs `genai`."""
     _open_standard_streams()
+    # grpc would write of refused connections to the terminal, beside what the commands say of them.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from genai_platform.cli.commands import genai
 
     genai(prog_name="genai")
