@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from genai_platform import GenAIError, GenAIPlatform
+from genai_platform import GenAIError, GenAIPlatform, Unauthenticated
 from genai_platform.local_model import MISSING_PACKAGES, MODEL
+from tests.e2e.test_platform import first_success
+from tests.support.certificates import Authority
 from tests.support.processes import EXIT_CONFIG, Process, environment
 
 GENAI = ("-c", "from genai_platform.cli import main; main()")
 LEFT_SECONDS = 5.0
+NEWS_SECONDS = 5.0
 FAILED = 1
 
 
@@ -33,9 +36,11 @@ class Serve:
     def start(self, *arguments: str, **variables: str) -> Process:
         ports = {"SESSIONS_PORT": "0", "MODELS_PORT": "0", "GATEWAY_PORT": "0"}
         settings = ports | {"GENAI_DATA_DIR": str(self._directory / "data"), "MODELS_DISCOVERY": "off"} | variables
-        log = self._directory / "serve.log"
-        settings = environment(**settings, MARK=self._mark)
-        self.process = Process.spawn([*GENAI, "serve", *arguments], settings, log, directory=self._directory)
+        self.log_path = self._directory / "serve.log"
+        self.variables = environment(**settings, MARK=self._mark)
+        self.process = Process.spawn(
+            [*GENAI, "serve", *arguments], self.variables, self.log_path, directory=self._directory
+        )
         return self.process
 
     def started(self, **variables: str) -> dict[str, str]:
@@ -86,6 +91,42 @@ def test_all_services_serve_until_ctrl_c_stops_them(serve: Serve) -> None:
     serve.assert_nothing_left()
     # A normal start and a normal stop warn of nothing.
     assert {entry["level"] for entry in serve.process.entries()} == {"info"}
+
+
+def test_callers_are_asked_for_keys_until_sigterm(serve: Serve) -> None:
+    addresses = serve.started(AUTH_MODE="required")
+    made = Process.spawn([*GENAI, "keys", "create", "--admin", "--quiet"], serve.variables, serve.log_path)
+    key = made.read_line().strip()
+    assert made.wait() == 0
+    made.close()
+    assert serve.process
+    with GenAIPlatform(addresses["gateway"]) as platform, pytest.raises(Unauthenticated):
+        platform.models.list_models()
+    with GenAIPlatform(addresses["gateway"], api_key=key) as platform:
+        first_success(platform.models.list_models, NEWS_SECONDS)
+        assert platform.sessions.create_session(user_id="me").session_id
+    serve.process.send(signal.SIGTERM)
+    assert serve.process.wait() == 0, serve.process.log()
+    serve.assert_nothing_left()
+
+
+def test_all_ports_speak_tls_until_the_terminal_is_closed(serve: Serve, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    files = authority.issue_files("DNS:localhost", "IP:127.0.0.1")
+    settings = {
+        "GENAI_TLS_CERT_FILE": str(files.certificate),
+        "GENAI_TLS_KEY_FILE": str(files.key),
+        "GENAI_TLS_CA_FILE": str(authority.path),
+    }
+    addresses = serve.started(**settings)
+    with GenAIPlatform(f"https://{addresses['gateway']}", ca_file=authority.path) as platform:
+        # The health of ports that may ask for certificates is not waited for.
+        first_success(platform.models.list_models, LEFT_SECONDS)
+        first_success(lambda: platform.sessions.create_session(user_id="me"), LEFT_SECONDS)
+    assert serve.process
+    serve.process.send(signal.SIGHUP)
+    assert serve.process.wait() == 0, serve.process.log()
+    serve.assert_nothing_left()
 
 
 def test_killed_command_leaves_nothing_behind(serve: Serve) -> None:
@@ -172,6 +213,16 @@ def test_local_model_comes_along_and_leaves_with_the_services(serve: Serve) -> N
     addresses = serve.started()
     with GenAIPlatform(addresses["gateway"]) as platform:
         assert MODEL not in {model.name for model in platform.models.list_registered_models().models}
+
+
+@pytest.mark.local_model
+@pytest.mark.usefixtures("local_model_wheels")
+def test_local_model_ends_with_a_killed_command(serve: Serve) -> None:
+    process = serve.start("--local-model")
+    lines = [process.read_line() for _ in range(2)]
+    assert [line.partition(":")[0] for line in lines] == ["local model", "sessions"]
+    process.kill()
+    serve.assert_nothing_left()
 
 
 def test_local_model_that_is_not_installed_is_told_with_what_to_install(tmp_path: Path) -> None:
