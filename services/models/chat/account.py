@@ -26,6 +26,7 @@ from services.shared.rpc import CallEnd
 
 NOBODY = CallerIdentity()
 NO_PROMPT = models_pb2.ResolvedPrompt()
+NO_TAGS: dict[str, str] = {}
 
 MAX_COUNT = 2**63 - 1
 """The largest count of a message."""
@@ -123,7 +124,8 @@ class Account:
         assert self._begun
         self.is_open = False
         usage = self.usage
-        unpriced = self._why_unpriced(served, was_left=was_left)
+        has_cost = usage.HasField("cost_nano_usd") and not (was_left and not self._usages)
+        unpriced = "" if has_cost else self._why_unpriced(served, was_left=was_left)
         await self._ledger.outbox.end(
             msgspec.structs.replace(
                 self._begun,
@@ -148,11 +150,9 @@ class Account:
         )
 
     def _why_unpriced(self, served: Target, *, was_left: bool) -> str:
-        """Why the cost is not known; empty if it is."""
+        """Why the cost is not known."""
         if was_left and not self._usages:
             return USAGE_UNKNOWN
-        if self.usage.HasField("cost_nano_usd"):
-            return ""
         [*earlier, usage] = self._usages
         is_whole = not earlier and not usage.not_at_list_price and not usage.long_cache_write_tokens
         # The rates must be those of the model that the record names.
@@ -181,7 +181,7 @@ class Account:
             prompt_version=prompt.version,
             prompt_label=prompt.label,
             # Those of the key are the operator's, and not the caller's to change.
-            tags={**request.tags, **identity.tags},
+            tags={**request.tags, **identity.tags} if request.tags or identity.tags else NO_TAGS,
             attempts=1,
         )
 
