@@ -45,7 +45,12 @@ def forwarded(received: Metadata, withheld: Collection[str] = ()) -> Metadata:
 
 def returned(received: Iterable[Field]) -> Metadata:
     """The backend's metadata for the caller: those that are not of a hop and that grpc can send."""
-    return tuple([field for field in received if _may_return(field[0]) and _is_sendable(_form_of(field[0]), field[1])])
+    fields = []
+    for field in received:
+        form = _form_to_return(field[0])
+        if form != "none" and _is_sendable(form, field[1]):
+            fields.append(field)
+    return tuple(fields)
 
 
 class Fields(grpc.aio.Metadata):  # type: ignore[misc]  # grpc ships no types
@@ -73,8 +78,8 @@ async def received_last(onward: Any) -> Metadata:
 
 
 @functools.lru_cache(MAX_KEYS)
-def _may_return(key: str) -> bool:
-    return key == DETAILS_KEY or not belongs_to_hop(key)
+def _form_to_return(key: str) -> Form:
+    return _form_of(key) if key == DETAILS_KEY or not belongs_to_hop(key) else "none"
 
 
 def _is_for_gateway(key: str) -> bool:

@@ -168,8 +168,8 @@ class LimitedChat:
         self._limits.meter.note(decision, time.perf_counter() - self._began, call.identity)
         if decision.over and (warnings := decision.warnings):
             call.log_fields["over_limits"] = [standing.rule.id for standing in warnings]
-        if crossings := decision.crossings:
-            self._limits.alerts.tell(crossings)
+        if decision.has_crossed:
+            self._limits.alerts.tell(decision.crossings)
 
 
 def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:

@@ -76,6 +76,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
     over: Sequence[Standing] = ()
     """Those of the standings that the call is over."""
+    has_crossed: bool = False
+    """Whether the call has crossed a soft percent."""
 
     @property
     def refused_by(self) -> Standing | None:
@@ -102,7 +104,6 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
                 standing.charge.key, standing.rule, standing.charge.scope, percent, standing.used, standing.window_end
             )
             for standing in self.standings
-            if standing.crossed
             for percent in standing.crossed
         ]
 
@@ -143,24 +144,27 @@ NO_DECISION = Decision()
 
 def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:
     """Reads the decision of a store. No charge is cold or stale."""
-    is_charged = outcome.worst is State.FITS or may_go_on(charges, outcome.readings)
-    now = outcome.now
-    return decision_of(
-        [
-            _rate_standing(charge, reading, now, is_charged=is_charged)
-            if charge.kind == "rate"
-            else _counter_standing(charge, reading, now, is_charged=is_charged)
-            for charge, reading in zip(charges, outcome.readings, strict=True)
-        ]
-    )
+    readings, now = outcome.readings, outcome.now
+    is_charged = may_go_on(charges, readings)
+    standings = []
+    for charge, reading in zip(charges, readings, strict=True):
+        read = _rate_standing if charge.kind == "rate" else _counter_standing
+        standings.append(read(charge, reading, now, is_charged))
+    return decision_of(standings)
 
 
 def decision_of(standings: Sequence[Standing], *, is_degraded: bool = False) -> Decision:
     """The decision that standings are of."""
-    return Decision(standings, is_degraded, over=[standing for standing in standings if standing.is_over])
+    over, has_crossed = [], False
+    for standing in standings:
+        if standing.is_over:
+            over.append(standing)
+        if standing.crossed:
+            has_crossed = True
+    return Decision(standings, is_degraded, over=over, has_crossed=has_crossed)
 
 
-def _counter_standing(charge: Charge, reading: Reading, now: int, *, is_charged: bool) -> Standing:
+def _counter_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
     is_over = reading.state is State.OVER
     used = reading.used + reading.held
     if is_charged:
@@ -176,26 +180,21 @@ def _counter_standing(charge: Charge, reading: Reading, now: int, *, is_charged:
     return Standing(charge, is_over, used, remaining, reset, None, crossed)
 
 
-def _rate_standing(charge: Charge, reading: Reading, now: int, *, is_charged: bool) -> Standing:
+def _rate_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
+    is_over, rule = reading.state is State.OVER, charge.rule
     ahead = reading.used - now
-    if reading.state is not State.OVER:
-        ahead += charge.cost if is_charged else 0
-        remaining = _whole_units(charge, charge.tolerance - ahead)
-        return Standing(charge, False, max(0, charge.burst - remaining), remaining, ahead / MICROSECONDS, None)
-    remaining = _whole_units(charge, charge.tolerance - ahead)
+    if is_charged and not is_over:
+        ahead += charge.cost
+    left, remaining = charge.tolerance - ahead, 0
+    if left > 0 and rule.amount:
+        # As many units as cost no more than what is left, each rounded down as its charge is.
+        remaining = min(charge.burst, ((left + 1) * rule.amount - 1) // RATE_WINDOWS[rule.window])
+    wait = None
     # A call that is larger than the whole burst never fits.
-    fits_later = charge.rule.amount > 0 and charge.cost <= charge.tolerance
-    wait = (ahead + charge.cost - charge.tolerance) / MICROSECONDS if fits_later else None
-    return Standing(charge, True, max(0, charge.burst - remaining), remaining, ahead / MICROSECONDS, wait)
-
-
-def _whole_units(charge: Charge, microseconds: int) -> int:
-    """The units that fit into a time."""
-    window, amount = RATE_WINDOWS[charge.rule.window], charge.rule.amount
-    if microseconds <= 0 or not amount:
-        return 0
-    # As many as cost no more than that, each rounded down as its charge is.
-    return min(charge.burst, ((microseconds + 1) * amount - 1) // window)
+    if is_over and rule.amount > 0 and charge.cost <= charge.tolerance:
+        wait = (charge.cost - left) / MICROSECONDS
+    used = charge.burst - remaining
+    return Standing(charge, is_over, used if used > 0 else 0, remaining, ahead / MICROSECONDS, wait)
 
 
 def _crossed(charge: Charge, before: int, now: int) -> tuple[int, ...]:
