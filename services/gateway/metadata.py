@@ -47,8 +47,10 @@ def returned(received: Iterable[Field]) -> Metadata:
     """The backend's metadata for the caller: those that are not of a hop and that grpc can send."""
     fields = []
     for field in received:
-        form = _form_to_return(field[0])
-        if form != "none" and _is_sendable(form, field[1]):
+        key, value = field
+        form = _form_to_return(key)
+        # A text that is not UTF-8 comes as bytes, none of which is ASCII.
+        if form == "binary" or (form == "text" and value.isascii() and value.isprintable()):  # type: ignore[union-attr]
             fields.append(field)
     return tuple(fields)
 

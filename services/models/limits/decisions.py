@@ -9,20 +9,22 @@ import msgspec
 
 from services.models.limits.charges import Charge
 from services.models.limits.rules import RATE_WINDOWS, Resource, Rule
-from services.models.limits.store import Outcome, Reading, State, may_go_on
+from services.models.limits.store import FITS, OVER, Outcome, Reading
 from services.models.limits.windows import FOREVER, MICROSECONDS
 from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed, QuotaViolation, Unavailable
 
 SLOT_RETRY_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
 
-_RATE_TRAILERS: dict[Resource, tuple[str, str, str]] = {
-    resource: (f"x-ratelimit-limit-{resource}", f"x-ratelimit-remaining-{resource}", f"x-ratelimit-reset-{resource}")
-    for resource in ("requests", "tokens")
-}
-"""The trailers of the resources whose limits have their own."""
-
 BUDGET_TRAILER = "x-genai-budget-remaining-nano-usd"
+
+_TRAILERS: dict[Resource, tuple[str, ...]] = {
+    "requests": ("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests"),
+    "tokens": ("x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens"),
+    "nano_usd": (BUDGET_TRAILER,),
+    "concurrent": (),
+}
+"""The trailers of the limits of each resource: what remains, and of rates also the limit and its reset."""
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -118,21 +120,20 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
     def trailers(self) -> Sequence[tuple[str, str]]:
         """The metadata that tell a caller of its tightest limits, on success and failure alike."""
-        tightest: dict[Resource, Standing] = {}
+        tightest: dict[Sequence[str], Standing] = {}
         for standing in self.standings:
             charge = standing.charge
-            if not charge.is_enforced:
-                continue
-            known = tightest.get(charge.rule.resource)
-            if known is None or standing.remaining < known.remaining:
-                tightest[charge.rule.resource] = standing
+            names = _TRAILERS[charge.rule.resource]
+            if names and charge.is_enforced:
+                known = tightest.get(names)
+                if known is None or standing.remaining < known.remaining:
+                    tightest[names] = standing
         trailers: list[tuple[str, str]] = []
-        for resource, standing in tightest.items():
-            if resource == "nano_usd":
-                trailers.append((BUDGET_TRAILER, str(standing.remaining)))
-            elif names := _RATE_TRAILERS.get(resource):
-                limit, remaining, reset = names
-                trailers += (limit, str(standing.charge.rule.amount)), (remaining, str(standing.remaining))
+        for (remaining, *others), standing in tightest.items():
+            trailers.append((remaining, str(standing.remaining)))
+            if others:
+                limit, reset = others
+                trailers.append((limit, str(standing.charge.rule.amount)))
                 if standing.reset_seconds is not None:
                     trailers.append((reset, str(math.ceil(standing.reset_seconds))))
         return trailers
@@ -144,28 +145,22 @@ NO_DECISION = Decision()
 
 def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:
     """Reads the decision of a store. No charge is cold or stale."""
-    readings, now = outcome.readings, outcome.now
-    is_charged = may_go_on(charges, readings)
-    standings = []
-    for charge, reading in zip(charges, readings, strict=True):
-        read = _rate_standing if charge.kind == "rate" else _counter_standing
-        standings.append(read(charge, reading, now, is_charged))
-    return decision_of(standings)
-
-
-def decision_of(standings: Sequence[Standing], *, is_degraded: bool = False) -> Decision:
-    """The decision that standings are of."""
-    over, has_crossed = [], False
-    for standing in standings:
-        if standing.is_over:
-            over.append(standing)
-        if standing.crossed:
-            has_crossed = True
-    return Decision(standings, is_degraded, over=over, has_crossed=has_crossed)
+    now, is_charged = outcome.now, outcome.is_admitted
+    standings, has_crossed = [], False
+    for charge, reading in zip(charges, outcome.readings, strict=True):
+        if charge.kind == "rate":
+            standing = _rate_standing(charge, reading, now, is_charged)
+        else:
+            standing = _counter_standing(charge, reading, now, is_charged)
+            if standing.crossed:
+                has_crossed = True
+        standings.append(standing)
+    over = () if outcome.worst is FITS else [standing for standing in standings if standing.is_over]
+    return Decision(standings, over=over, has_crossed=has_crossed)
 
 
 def _counter_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
-    is_over = reading.state is State.OVER
+    is_over = reading.state is OVER
     used = reading.used + reading.held
     if is_charged:
         used += charge.units
@@ -181,7 +176,7 @@ def _counter_standing(charge: Charge, reading: Reading, now: int, is_charged: bo
 
 
 def _rate_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
-    is_over, rule = reading.state is State.OVER, charge.rule
+    is_over, rule = reading.state is OVER, charge.rule
     ahead = reading.used - now
     if is_charged and not is_over:
         ahead += charge.cost
