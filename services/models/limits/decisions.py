@@ -16,15 +16,9 @@ from services.shared.errors import LimitExceeded, PlatformError, PreconditionFai
 SLOT_RETRY_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
 
-BUDGET_TRAILER = "x-genai-budget-remaining-nano-usd"
-
-_TRAILERS: dict[Resource, tuple[str, ...]] = {
-    "requests": ("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests"),
-    "tokens": ("x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens"),
-    "nano_usd": (BUDGET_TRAILER,),
-    "concurrent": (),
-}
-"""The trailers of the limits of each resource: what remains, and of rates also the limit and its reset."""
+LIMITS_TRAILER = "ratelimit"
+"""The trailing metadata with the tightest limit of each resource, as the header of the same name in
+draft-ietf-httpapi-ratelimit-headers has them."""
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -118,29 +112,28 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
             return store_unavailable(standing)
         return refusal(standing, [other for other in self.refusing if other is not standing])
 
-    def trailers(self) -> Sequence[tuple[str, str]]:
-        """The metadata that tell a caller of its tightest limits, on success and failure alike."""
-        tightest: dict[Sequence[str], Standing] = {}
+    def told(self) -> dict[Resource, str]:
+        """The tightest limits, which a caller is told of on success and failure alike: an item of `LIMITS_TRAILER` for
+        each resource."""
+        tightest: dict[Resource, Standing] = {}
         for standing in self.standings:
             charge = standing.charge
-            names = _TRAILERS[charge.rule.resource]
-            if names and charge.is_enforced:
-                known = tightest.get(names)
+            if charge.is_enforced:
+                resource = charge.rule.resource
+                known = tightest.get(resource)
                 if known is None or standing.remaining < known.remaining:
-                    tightest[names] = standing
-        trailers: list[tuple[str, str]] = []
-        for (remaining, *others), standing in tightest.items():
-            trailers.append((remaining, str(standing.remaining)))
-            if others:
-                limit, reset = others
-                trailers.append((limit, str(standing.charge.rule.amount)))
-                if standing.reset_seconds is not None:
-                    trailers.append((reset, str(math.ceil(standing.reset_seconds))))
-        return trailers
+                    tightest[resource] = standing
+        return {resource: _item(resource, standing) for resource, standing in tightest.items()}
 
 
 NO_DECISION = Decision()
 """The decision about a call to which no limit applies."""
+
+
+def _item(resource: Resource, standing: Standing) -> str:
+    reset = standing.reset_seconds
+    item = f'"{resource}";q={standing.charge.rule.amount};r={standing.remaining}'
+    return item if reset is None else f"{item};t={math.ceil(reset)}"
 
 
 def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:

@@ -168,20 +168,18 @@ async def test_prices_that_are_not_known(store: LimitStore) -> None:
         assert (await admitted(limiter, BUDGET, estimate=unpriced)).decision.is_unpriced
 
 
-async def test_trailers_name_the_tightest_limits(store: LimitStore) -> None:
+async def test_callers_are_told_of_the_tightest_limits(store: LimitStore) -> None:
     async with limiter_on(store) as limiter:
         roomy = Rule("roomy", "org", "", "requests", "hour", 1000)
         noted = []
         await limiter.admit(CALLER, [roomy, REQUESTS, TOKENS, BUDGET, SLOTS], SMALL, note=noted.append)
         await refused(limiter, Rule("none", "org", "", "tokens", "day", 0))
-        assert dict(noted[0].trailers()) == {
-            "x-ratelimit-limit-requests": "3",
-            "x-ratelimit-remaining-requests": "2",
-            "x-ratelimit-reset-requests": "20",
-            "x-ratelimit-limit-tokens": "1000",
-            "x-ratelimit-remaining-tokens": "900",
-            "x-ratelimit-reset-tokens": "6",
-            "x-genai-budget-remaining-nano-usd": "9000",
+        told = noted[0].told()
+        assert told.pop("nano_usd").startswith('"nano_usd";q=10000;r=9000')
+        assert told == {
+            "requests": '"requests";q=3;r=2;t=20',
+            "tokens": '"tokens";q=1000;r=900;t=6',
+            "concurrent": '"concurrent";q=2;r=1',
         }
 
 
@@ -314,5 +312,5 @@ async def test_a_call_without_a_matching_rule_asks_no_store() -> None:
             Rule("model", "org", "", "concurrent", "", 0, model_glob="claude*"),
         ):
             admission = await admitted(limiter, rule)
-            assert not admission.decision.trailers()
+            assert not admission.decision.told()
             await admission.settle(1, 1)
