@@ -42,6 +42,7 @@ lint: setup ## Check format, style, stubs, the SDK's blocking half, the document
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python tools/unasync.py --check
+	$(BIN)/python tools/field_texts.py --check
 	$(BIN)/python docs/features.py --check
 	$(BIN)/python docs/settings.py --check
 	$(BIN)/python docs/dashboard.py --check
@@ -60,9 +61,11 @@ format: setup ## Format the code and fix what can be fixed by itself
 
 proto: $(READY) ## Generate the stubs from proto/*.proto
 	$(BIN)/python proto/generate.py
+	$(BIN)/python tools/field_texts.py
 
-sdk: $(READY) ## Generate the SDK's blocking half from the asynchronous one
+sdk: $(READY) ## Generate the SDK's blocking half from the asynchronous one, and the lists of fields in its help
 	$(BIN)/python tools/unasync.py
+	$(BIN)/python tools/field_texts.py
 
 bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import inspect
 import re
 import sys
@@ -35,9 +34,10 @@ from genai_platform._sync.models import Models  # noqa: E402
 from genai_platform._sync.prompts import Prompts  # noqa: E402
 from genai_platform._sync.sessions import Sessions  # noqa: E402
 from genai_platform._sync.usage import Usage  # noqa: E402
+from genai_platform.field_texts import FIELD_TEXTS  # noqa: E402
+from tools.field_texts import read_fields  # noqa: E402
 
 PAGE = ROOT / "docs" / "sdk.md"
-FIELD_MODULES = ("request_fields", "session_requests", "usage_requests", "requests")
 
 BEGINNING = """\
 # The SDK
@@ -59,13 +59,14 @@ CLASSES = (
     ("platform.usage", "platform.usage", Usage),
 )
 RESULTS = (ChatStream, Parsed, ChatResults, ChatResult)
-OWN_FIELDS = {"timeout", "metadata"}
+CHAT = "platform.models.chat"
+FIELDS_OF_CHAT = {"ChatFields", "TurnFields"}
 
 
 def page() -> str:
     """The text of docs/sdk.md."""
     lines = [BEGINNING, "## GenAIPlatform\n", *_described(GenAIPlatform), _signature("GenAIPlatform", GenAIPlatform)]
-    fields = dict(_field_texts())
+    fields = read_fields()
     for title, path, owner in CLASSES:
         lines += [f"\n## {title}\n", *_described(owner)]
         for name, method in _public(owner):
@@ -95,13 +96,18 @@ def _member(path: str, name: str, member: Any, fields: dict[str, dict[str, str]]
         yield from _described(member)
         return
     yield _signature(f"{path}.{name}", member)
-    yield from _described(member)
     found = re.search(r"Unpack\[(\w+)\]", str(member.__annotations__.get("fields", "")))
-    texts = fields.get(found[1], {}) if found else {}
-    # Those of a chat are in its docstring.
-    if texts and all(texts.values()):
+    yield from _described(member, FIELD_TEXTS[found[1]] if found else "")
+    if not found:
+        return
+    if found[1] in FIELDS_OF_CHAT and f"{path}.{name}" != CHAT:
+        yield f"The fields are those of [`{CHAT}`](#platformmodelschat).\n"
+        return
+    # Those of every call are told once.
+    own = {field: text for field, text in fields[found[1]].items() if text not in fields["CallOptions"].values()}
+    if own:
         yield "| Field | |\n|---|---|"
-        yield from (f"| `{field}` | {text} |" for field, text in texts.items())
+        yield from ("| `{}` | {} |".format(field, text.replace("|", "\\|")) for field, text in own.items())
         yield ""
 
 
@@ -132,9 +138,9 @@ def _parameter(parameter: inspect.Parameter) -> str:
     return text if parameter.default is parameter.empty else f"{text} = {parameter.default!r}"
 
 
-def _described(member: Any) -> Iterator[str]:
+def _described(member: Any, without: str = "") -> Iterator[str]:
     """The docstring as Markdown: its lists in columns, and its programs, are blocks of code."""
-    for paragraph in (inspect.getdoc(member) or "").split("\n\n"):
+    for paragraph in (inspect.getdoc(member) or "").removesuffix(without).rstrip().split("\n\n"):
         lines = paragraph.splitlines()
         if any(re.search(r"^\S.*  +\S|^ {4,}\S", line) for line in lines):
             yield "```text\n" + inspect.cleandoc(paragraph) + "\n```\n"
@@ -144,24 +150,6 @@ def _described(member: Any) -> Iterator[str]:
 
 def _first_sentence(member: Any) -> str:
     return " ".join((inspect.getdoc(member) or "").partition("\n\n")[0].split())
-
-
-def _field_texts() -> Iterator[tuple[str, dict[str, str]]]:
-    """The fields of each TypedDict of keywords, with their descriptions, which stand below them in the source."""
-    for module in FIELD_MODULES:
-        source = (ROOT / "genai_platform" / f"{module}.py").read_text(encoding="utf-8")
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef):
-                yield node.name, dict(_texts_of(node))
-
-
-def _texts_of(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for field, below in zip(node.body, [*node.body[1:], ast.Pass()], strict=True):
-        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
-            continue
-        text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
-        if field.target.id not in OWN_FIELDS:
-            yield field.target.id, " ".join(str(text).split()).replace("|", "\\|")
 
 
 def _errors() -> Iterator[str]:

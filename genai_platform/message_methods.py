@@ -5,7 +5,6 @@ proto/generate.py adds their types to the stubs.
 
 from __future__ import annotations
 
-import html
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -48,13 +47,13 @@ def short_text(response: ChatResponse) -> str:
     return f"<ChatResponse {', '.join([repr(text), *_facts(response)])}>"
 
 
-def to_html(response: ChatResponse) -> str:
-    """An answer for a notebook: its whole text, and its facts below. Nothing in it is markup."""
-    parts = [f'<div style="white-space: pre-wrap">{html.escape(response.text)}</div>'] if response.text else []
-    parts += [f"<pre>{html.escape(f'{call.name}({call.arguments_json})')}</pre>" for call in response.tool_calls]
-    parts += [f"<small>{html.escape(' · '.join(_facts(response)))}</small>"]
-    parts += [f"<br><small>⚠ {html.escape(warning.message)}</small>" for warning in response.warnings]
-    return "".join(parts)
+def notebook_view(response: ChatResponse) -> str:
+    """An answer for a notebook, in Markdown: its whole text, and its facts below."""
+    # Most programs show none.
+    from genai_platform.notebook_views import to_markdown
+
+    calls = [f"{call.name}({call.arguments_json})" for call in response.tool_calls]
+    return to_markdown(response.text, calls, _facts(response), [warning.message for warning in response.warnings])
 
 
 def _facts(response: ChatResponse) -> list[str]:
@@ -63,12 +62,16 @@ def _facts(response: ChatResponse) -> list[str]:
     facts = [
         response.model,
         response.finish_reason,
-        f"{len(response.tool_calls)} tool calls" if response.tool_calls else "",
+        _counted(len(response.tool_calls), "tool call"),
         f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if response.HasField("usage") else "",
         f"${cost:.6f}" if cost is not None else "",
-        f"{len(response.warnings)} warnings" if response.warnings else "",
+        _counted(len(response.warnings), "warning"),
     ]
     return [fact for fact in facts if fact]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}" if number else ""
 
 
 def add_methods() -> None:
@@ -77,7 +80,7 @@ def add_methods() -> None:
         (TokenUsage, "cost_usd", property(cost_usd)),
         (Media, "from_file", classmethod(cast(Any, media_from_file))),
         (ChatResponse, "__repr__", short_text),
-        (ChatResponse, "_repr_html_", to_html),
+        (ChatResponse, "_repr_markdown_", notebook_view),
     )
     for message_type, name, method in added:
         setattr(message_type, name, method)

@@ -43,7 +43,7 @@ class RegisterPromptFields(TypedDict, total=False):
     """The fields of a RegisterPromptRequest, as keywords."""
 
     timeout: float | None
-    """The deadline of the whole call, in seconds."""
+    """The deadline of the whole call, in seconds above 0."""
     name: str | None
     """Lower-case letters, digits, `.`, `_`, `-` and `/`, at most 128, beginning with a letter or digit. Required."""
     content: str | None
@@ -217,7 +217,7 @@ class CreateSessionFields(TypedDict, total=False):
     """The fields of a CreateSessionRequest, as keywords."""
 
     timeout: float | None
-    """The deadline of the whole call, in seconds."""
+    """The deadline of the whole call, in seconds above 0."""
     session_id: str | None
     """An id of the caller's choice, unique for the user: letters, digits and `._:-`, at most 128. Empty: an id is
     generated."""

@@ -40,55 +40,76 @@ class TurnFields(TypedDict, total=False):
     """The fields that the turns of a conversation may share: those of ChatRequest and of its `config`, as keywords."""
 
     model: str | None
-    config: ChatConfig | Fields | None
+    """The model's name; by default the environment's GENAI_MODEL."""
+    temperature: float | None
+    """From 0 on; 0 for the likeliest tokens."""
+    top_p: float | None
+    """Only the likeliest tokens, which together have this probability."""
+    top_k: int | None
+    """Only so many of the likeliest tokens."""
+    seed: int | None
+    """The same answer for the same seed, as far as the provider can."""
+    frequency_penalty: float | None
+    """Above 0 against tokens that have come often."""
+    presence_penalty: float | None
+    """Above 0 against tokens that have come at all."""
+    max_tokens: int | None
+    """The most tokens of the answer."""
+    stop_sequences: Sequence[str] | None
+    """Texts that end the answer."""
     tools: Sequence[ToolDefinition | Fields | Callable[..., Any]] | None
     """Functions; or dicts with `name`, `description` and `parameters`, a JSON Schema as a dict."""
-    response_format: ResponseFormat | Schema | str | None
-    """`json_object`, a class such as a Pydantic model, or a dict such as `{"schema": {…}}`."""
-    system_prompt_name: str | None
     tool_choice: ToolChoice | Fields | str | None
     """`auto`, `none` or `required`; or `{"tool_name": "…"}` for one tool."""
+    parallel_tool_calls: bool | None
+    """Whether several tools may be called at once."""
+    response_format: ResponseFormat | Schema | str | None
+    """`json_object`, a class such as a Pydantic model, or a dict such as `{"schema": {…}}`."""
     reasoning: ReasoningConfig | Fields | str | None
-    """An effort, such as `low`, by itself or within a dict of fields."""
+    """An effort, such as `low`, by itself, or a dict with `effort` and `budget_tokens`."""
+    logprobs: bool | None
+    """The log probability of each token of the answer."""
+    top_logprobs: int | None
+    """The same for so many alternatives to each."""
     prompt: PromptRef | Fields | str | None
     """A registered prompt by its name alone, or with a version or label, and its variables, in a dict."""
+    system_prompt_name: str | None
+    """A registered prompt in force, without variables."""
     session: SessionOptions | Fields | None
+    """Options of the session, such as `{"window": {"max_messages": 20}}`."""
     fallback_models: Sequence[str] | None
+    """Models that are tried when `model` cannot answer."""
     timeouts: Timeouts | Mapping[str, float | timedelta] | None
-    """Timeouts of each attempt; plain numbers are seconds."""
+    """Timeouts of each attempt, `connect`, `first_output`, `silence` and `total`; plain numbers are seconds."""
     cache: AnswerCache | Mapping[str, float | timedelta] | timedelta | float | None
     """Shares the answer with equal requests of the last so many seconds."""
     parameter_policy: ParameterPolicy | str | None
-    """`adapt`, `strict` or `passthrough`."""
+    """`adapt`, `strict` or `passthrough`, for what the model does not support."""
     provider_options: Mapping[str, Any] | None
     """Members for the body of the provider's request, by adapter type: `{"openai": {"user": "u1"}}`."""
     provider_options_json: Mapping[str, str] | None
-    tags: Mapping[str, str] | None
-    end_user_id: str | None
+    """The same as JSON texts."""
     prompt_cache_key: str | None
-
-    temperature: float | None
-    max_tokens: int | None
-    top_p: float | None
-    stop_sequences: Sequence[str] | None
-    seed: int | None
-    top_k: int | None
-    frequency_penalty: float | None
-    presence_penalty: float | None
-    parallel_tool_calls: bool | None
-    logprobs: bool | None
-    top_logprobs: int | None
+    """A key for requests with a common prefix."""
+    tags: Mapping[str, str] | None
+    """Labels for accounting."""
+    end_user_id: str | None
+    """An opaque id of the end user."""
+    config: ChatConfig | Fields | None
+    """A ChatConfig, instead of its fields as keywords."""
 
 
 class ChatFields(TurnFields, total=False):
     """The fields of a chat: those of ChatRequest and of its `config`, as keywords; submessages may be dicts."""
 
+    messages: Messages | None
+    """The conversation, instead of the first argument."""
     system: str | None
     """The text of a system message before the conversation."""
-
-    messages: Messages | None
     session_id: str | None
+    """The session whose history is sent, and extended by this turn."""
     request_id: str | None
+    """Makes the call idempotent for a day."""
 
 
 CONFIG_FIELDS = frozenset(ChatConfig.DESCRIPTOR.fields_by_name)

@@ -25,11 +25,17 @@ class UsageFields(TypedDict, total=False):
     tag_key: str | None
     """The tag that `tag` groups by."""
     team_id: str | None
+    """Only what this team has used."""
     project_id: str | None
+    """Only what this project has used."""
     key_id: str | None
+    """Only what this key has used."""
     user_id: str | None
+    """Only what this user has used."""
     provider: str | None
+    """Only calls of this provider."""
     model: str | None
+    """Only calls of this model."""
 
 
 def build_sums_request(request_type: type[SumsRequest], **fields: Unpack[UsageFields]) -> SumsRequest:

@@ -50,7 +50,7 @@ ADDED_MEMBERS = {
         "    ) -> Media:",
         '        """Media with the content and the name of a file. Added by genai_platform."""',
     ],
-    "ChatResponse": ["    def _repr_html_(self) -> str: ..."],
+    "ChatResponse": ["    def _repr_markdown_(self) -> str: ..."],
 }
 """The members that genai_platform/message_methods.py adds to messages."""
 
@@ -219,7 +219,9 @@ def _described_request(file: FileDescriptorProto, index: int) -> str:
     lines += _docstring(f"The fields of {_article(message.name)}, as keywords.")
     lines += [""] if message.field else []
     lines += (
-        ["    timeout: float | None", *_docstring("The deadline of the whole call, in seconds.")] if own_options else []
+        ["    timeout: float | None", *_docstring("The deadline of the whole call, in seconds above 0.")]
+        if own_options
+        else []
     )
     for field in message.field:
         call_metadata = " | Metadata" if field.name == "metadata" else ""

@@ -185,8 +185,9 @@ class ModelServiceServicer:
         """Registers a custom or self-hosted model. It can be called by its name at once, and overrides a built-in of
         the same name until it is deregistered.
 
-        Registrations are those of all projects. Callers through an exposed gateway or service are strangers, unless their
-        key has the scope `admin`. Unless the operator has allowed or mapped it, they may not name an endpoint on a private
+        Registrations are those of all projects. Callers whose key has not the scope `admin` are strangers, and where no keys
+        are asked for, those through an exposed gateway or service. What their servers count is charged to limits, and is in
+        the ledger, up to the most that a chat can have used. Unless the operator has allowed or mapped it, they may not name an endpoint on a private
         address (INVALID_ARGUMENT ENDPOINT_NOT_ALLOWED) or a credential (INVALID_ARGUMENT); unless the operator allows it,
         they may not use a name of a vendor's model or of the operator's (FAILED_PRECONDITION NAME_RESERVED), or one that
         is registered differently (FAILED_PRECONDITION NAME_TAKEN).

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from genai_platform._async.models import AsyncModels
 from genai_platform.calls import CallOptions, Metadata
+from genai_platform.field_lists import with_field_lists
 from genai_platform.requests import Messages, TurnFields
 from genai_platform.session_requests import TextWriter, build_turn, check_fields, format_message, open_target
 from genai_platform.streams import AsyncChatStream
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from genai_platform._async.sessions import AsyncSessions
 
 
+@with_field_lists
 class AsyncConversation:
     """A session, and the fields that its turns share.
 

@@ -21,6 +21,7 @@ from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import MODEL_SERVICE
 from genai_platform.connection import AsyncGatewayConnection
+from genai_platform.field_lists import with_field_lists
 from genai_platform.parsing import Parsed, Value, build_parse_request, read_answer
 from genai_platform.request_fields import (
     ArchivePromptFields,
@@ -87,6 +88,7 @@ from genai_platform.v1.models_pb2 import (
 Response = TypeVar("Response", bound=Message)
 
 
+@with_field_lists
 class AsyncModels:
     """The calls of ModelService."""
 
@@ -105,33 +107,6 @@ class AsyncModels:
 
         Takes a ChatRequest; or a text, or a list of messages, with the request's fields as keywords:
         `await platform.models.chat("Hello!", model="gpt-4o", temperature=0)`.
-
-        model                  the model's name; by default the environment's GENAI_MODEL
-        messages               the conversation, instead of the first argument
-        system                 the text of a system message before it
-        temperature, top_p, top_k, seed, frequency_penalty, presence_penalty
-                               sampling
-        max_tokens, stop_sequences
-                               where the answer ends
-        tools                  functions, or dicts with `name`, `description` and `parameters`
-        tool_choice            `auto`, `none`, `required`, or `{"tool_name": …}`
-        parallel_tool_calls    whether several tools may be called at once
-        response_format        `json_object`, a type, or a dict with `schema`
-        reasoning              an effort such as `low`, or a dict with `effort` and `budget_tokens`
-        logprobs, top_logprobs
-                               log probabilities of the answer's tokens, and of so many alternatives
-        prompt                 a registered prompt: its name, or a dict with `name`, `version` or `label`, `variables`
-        system_prompt_name     a registered prompt in force, without variables
-        session_id, session    the session whose history is sent and extended, and options such as its window
-        fallback_models        models that are tried when `model` cannot answer
-        timeouts               those of each attempt, in seconds: `connect`, `first_output`, `silence`, `total`
-        cache                  seconds for which the answer is shared with equal requests
-        request_id             makes the call idempotent for a day
-        parameter_policy       `adapt`, `strict` or `passthrough`, for what the model does not support
-        provider_options       members of the provider's request, by adapter type; `provider_options_json` as JSON texts
-        prompt_cache_key       a key for requests with a common prefix
-        tags, end_user_id      labels for accounting, and an opaque id of the end user
-        config                 a ChatConfig, instead of sampling and ends as keywords
         """
         options: CallOptions = {"timeout": timeout, "metadata": metadata}
         return await self._call("Chat", ChatResponse, (build_chat_request(request, fields), options))

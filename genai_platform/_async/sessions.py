@@ -26,6 +26,7 @@ from genai_platform.calls import CallOptions
 from genai_platform.channel import SESSION_SERVICE
 from genai_platform.connection import AsyncGatewayConnection
 from genai_platform.errors import GenAIError
+from genai_platform.field_lists import with_field_lists
 from genai_platform.opening import opening
 from genai_platform.request_fields import (
     AppendMessagesFields,
@@ -80,6 +81,7 @@ from genai_platform.v1.sessions_pb2 import (
 Response = TypeVar("Response", bound=Message)
 
 
+@with_field_lists
 class AsyncSessions:
     """The calls of SessionService, and conversations over them."""
 

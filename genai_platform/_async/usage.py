@@ -18,6 +18,7 @@ from genai_platform.building import build
 from genai_platform.calls import CallOptions, Metadata
 from genai_platform.channel import USAGE_SERVICE
 from genai_platform.connection import AsyncGatewayConnection
+from genai_platform.field_lists import with_field_lists
 from genai_platform.request_fields import (
     CancelCallFields,
     ExportUsageFields,
@@ -49,6 +50,7 @@ from genai_platform.v1.usage_pb2 import (
 Response = TypeVar("Response", bound=Message)
 
 
+@with_field_lists
 class AsyncUsage:
     """The calls of UsageService."""
 

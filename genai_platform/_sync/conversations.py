@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from genai_platform._sync.models import Models
 from genai_platform.calls import CallOptions, Metadata
+from genai_platform.field_lists import with_field_lists
 from genai_platform.requests import Messages, TurnFields
 from genai_platform.session_requests import TextWriter, build_turn, check_fields, format_message, open_target
 from genai_platform.streams import ChatStream
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from genai_platform._sync.sessions import Sessions
 
 
+@with_field_lists
 class Conversation:
     """A session, and the fields that its turns share.
 

@@ -6,9 +6,13 @@ is a line there and a module here.
 
 from __future__ import annotations
 
+import os
+
 
 def main() -> None:
     """Runs `genai`."""
+    # grpc would write of refused connections to the terminal, beside what the commands say of them.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from genai_platform.cli.commands import genai
 
     genai(prog_name="genai")

@@ -14,7 +14,9 @@ from sqlalchemy.exc import ArgumentError
 from services.gateway.main import GatewaySettings
 from services.models.settings import ModelsSettings, Settings
 from services.sessions.main import SessionsSettings
+from services.shared import sqlite
 from services.shared.errors import StartupError
+from services.shared.file_lock import FileLock
 from services.shared.internal_keys import FILE as KEY_FILE
 from services.shared.internal_keys import VARIABLE as KEY_VARIABLE
 from services.shared.settings import ServiceSettings, load_settings
@@ -76,6 +78,11 @@ def _key_files(settings: ServiceSettings) -> list[Store]:
     if settings.internal_keys:
         return []
     return [Store(KEY, (KEY_VARIABLE,), None, settings.data_path() / KEY_FILE)]
+
+
+def served_lock(store: Store) -> FileLock:
+    """The lock of the service that serves a SQLite file."""
+    return sqlite.served_lock(store.path)
 
 
 def ports() -> dict[str, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 import click
 import grpc
@@ -13,6 +14,7 @@ from genai_platform.channel import MODEL_SERVICE, SESSION_SERVICE, open_channel
 from genai_platform.cli.access import EXIT_FAILED, fail
 from genai_platform.cli.output import Columns, output_option, write_records
 from genai_platform.environment import read_variable
+from genai_platform.errors import TLS_FAILURES
 from genai_platform.target import GatewayTarget, find_target, parse_target
 from genai_platform.tls import FollowedCredentials, TlsFiles
 
@@ -21,6 +23,8 @@ SERVING = b"\x08\x01"
 """A HealthCheckResponse with the status SERVING; its package belongs to the services."""
 
 CHECK_SECONDS = 5.0
+AGAIN_SECONDS = 0.25
+"""Pause before services are asked again that are waited for."""
 
 BY_GATEWAY = {"gateway": "", "models": MODEL_SERVICE.full_name, "sessions": SESSION_SERVICE.full_name}
 DIRECTLY = {"MODELS_ADDRESS": "models, directly", "SESSIONS_ADDRESS": "sessions, directly"}
@@ -34,19 +38,28 @@ COLUMNS: Columns = {
 
 
 @click.command()
+@click.option("--wait", type=click.FloatRange(min=0), default=0, help="Seconds to wait until all serve (0).")
 @output_option
-def health(output: str | None) -> None:
+def health(output: str | None, wait: float) -> None:
     """Show whether the services serve: through the gateway, and by their own addresses.
 
-    The addresses are GENAI_GATEWAY_URL, and MODELS_ADDRESS and SESSIONS_ADDRESS where they are set. Each service is
-    waited for 5 s at most. The exit code is 1 unless all serve.
+    The addresses are GENAI_GATEWAY_URL, and MODELS_ADDRESS and SESSIONS_ADDRESS where they are set. Each service has
+    5 s at most for its answer. The exit code is 1 unless all serve.
     """
+    due = time.monotonic() + wait
     try:
         records = list(_check_all())
+        while not _all_serve(records) and time.monotonic() < due:
+            time.sleep(AGAIN_SECONDS)
+            records = list(_check_all())
     except ValueError as error:
         fail(str(error))
     write_records(records, COLUMNS, output)
-    sys.exit(0 if all(record["status"] == "ok" for record in records) else EXIT_FAILED)
+    sys.exit(0 if _all_serve(records) else EXIT_FAILED)
+
+
+def _all_serve(records: Sequence[Struct]) -> bool:
+    return all(record["status"] == "ok" for record in records)
 
 
 def _check_all() -> Iterator[Struct]:
@@ -68,7 +81,7 @@ def _check(target: GatewayTarget, services: dict[str, str]) -> Iterator[Struct]:
                 serves = check(request, timeout=CHECK_SECONDS) == SERVING
                 problem = "" if serves else "it is not ready, or what it needs is away: see its log"
             except grpc.RpcError as error:
-                problem = f"it does not answer ({error.code().name}): start it, or correct its address"
+                problem = _problem(error)
             record = Struct()
             record.update(
                 {
@@ -79,3 +92,12 @@ def _check(target: GatewayTarget, services: dict[str, str]) -> Iterator[Struct]:
                 }
             )
             yield record
+
+
+def _problem(error: grpc.RpcError) -> str:
+    """Why a service does not answer, and what to do."""
+    details = error.details() or ""
+    refusal = next((told for word, told in TLS_FAILURES if word in details), "")
+    if refusal:
+        return f"no TLS connection: {refusal}"
+    return f"it does not answer ({error.code().name}): start it, or correct its address"

@@ -57,8 +57,9 @@ def restore(file: Path, force: bool, output: str | None) -> None:
     try:
         with opened(file) as (archive, manifest):
             steps = _plan(manifest, list_stores())
-            _refuse(steps, force=force)
-            _restore(archive, steps, force=force)
+            with _reserved(steps):
+                _refuse(steps, force=force)
+                _restore(archive, steps, force=force)
     except Damaged as error:
         fail(f"{file}: {error}; nothing was restored")
     except Refused as error:
@@ -83,6 +84,24 @@ def _plan(manifest: Manifest, stores: list[Store]) -> list[Step]:
                 raise Refused(f"{entry['name']} is of {entry['kind']}, and {store.variables[0]} leads to {store.kind}")
             steps.append(Step(entry, store))
     return steps
+
+
+@contextlib.contextmanager
+def _reserved(steps: list[Step]) -> Iterator[None]:
+    """Keeps services from serving the SQLite files until the block ends. Raises Refused where one does."""
+    # Here, because it comes with the services.
+    from genai_platform.cli.databases import served_lock
+
+    with contextlib.ExitStack() as stack:
+        for _, store in steps:
+            # Nothing is served in a directory that is not there.
+            if store.kind != "sqlite" or not store.path.parent.exists():
+                continue
+            lock = served_lock(store)
+            stack.callback(lock.close)
+            if not lock.try_to_acquire():
+                raise Refused(f"{store.place} is in use; stop the services first")
+        yield
 
 
 def _refuse(steps: list[Step], *, force: bool) -> None:

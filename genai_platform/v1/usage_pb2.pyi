@@ -50,7 +50,7 @@ class LimitUse(_message.Message):
     REMAINING_FIELD_NUMBER: _ClassVar[int]
     RESETS_AT_FIELD_NUMBER: _ClassVar[int]
     limit: _identity_pb2.LimitRule
-    """The limit."""
+    """The limit. Of one that others share, such as the organisation's, the numbers are those of all together."""
     used: int
     """The part of its amount that was used in the current window, by the ledger. Unset: it is not known there, as for
     calls that run and for end users."""
@@ -285,10 +285,10 @@ class UnpricedCalls(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    """Why: PRICE_NOT_LISTED or PRICE_NOT_REGISTERED (no rates for what was used), USAGE_UNKNOWN (its caller left, or
-    its process was lost, before its usage was known), USAGE_INCOMPLETE (its cost depends on what is not stored: a
-    service tier, tokens that are cached for an hour, several attempts, counts that contradict each other),
-    CAUSE_NOT_RECORDED (recorded before causes were)."""
+    """Why: PRICE_NOT_LISTED or PRICE_NOT_REGISTERED (no rates for what was used), USAGE_UNKNOWN (its process was lost
+    before its usage was known), USAGE_INCOMPLETE (its cost depends on what is not stored: a service tier, tokens that
+    are cached for an hour, several attempts, counts that contradict each other), CAUSE_NOT_RECORDED (recorded before
+    causes were)."""
     calls: int
     """The calls."""
     def __init__(self, reason: _Optional[str] = ..., calls: _Optional[int] = ...) -> None: ...

@@ -125,7 +125,7 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
     )
     files = KeyFiles(settings.choose_credentials_directory())
     credentials = Credentials(files, read_bounds(settings.credentials, files, providers.vendor_keys()))
-    database = await Database.open(settings.choose_database_url(), MIGRATIONS, log)
+    database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, serves=True)
     calls = contextlib.AsyncExitStack()
     probing = ByTrust(*(open_probing_client(policy, network) for policy in endpoints))
     monitor = HealthMonitor(log, probing)
@@ -204,7 +204,9 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
 @contextlib.asynccontextmanager
 async def _open_calls(settings: ModelsSettings, log: Log) -> AsyncIterator[Idempotency]:
     """Opens the store of answers under request ids, for the length of a block. Raises StartupError."""
-    database = await Database.open(settings.choose_calls_database_url(), CALL_MIGRATIONS, log, announced=False)
+    database = await Database.open(
+        settings.choose_calls_database_url(), CALL_MIGRATIONS, log, announced=False, serves=True
+    )
     answers = KeptAnswers(database)
     idempotency, purging = Idempotency(answers), asyncio.create_task(purge_answers(answers, log))
     try:
@@ -222,7 +224,9 @@ async def _open_ledger(settings: ModelsSettings, log: Log) -> AsyncIterator[Ledg
     tag_keys = settings.read_usage_tag_keys()
     directory, max_bytes = settings.data_path() / "usage", settings.usage_outbox_max * 1024 * 1024
     outbox = Outbox(directory, log, max_bytes=max_bytes, syncs=settings.usage_fsync == "1")
-    database = await Database.open(settings.choose_usage_database_url(), LEDGER_MIGRATIONS, log, announced=False)
+    database = await Database.open(
+        settings.choose_usage_database_url(), LEDGER_MIGRATIONS, log, announced=False, serves=True
+    )
     ledger = Ledger(outbox, UsageStore(database, tag_keys), log, event_days=settings.usage_event_days)
     ledger.start()
     try:
@@ -236,7 +240,9 @@ async def _open_ledger(settings: ModelsSettings, log: Log) -> AsyncIterator[Ledg
 @contextlib.asynccontextmanager
 async def _open_content(settings: ModelsSettings, redactor: Redactor, log: Log) -> AsyncIterator[CapturedContent]:
     """Opens the store of captured content, for the length of a block. Raises StartupError."""
-    database = await Database.open(settings.choose_capture_database_url(), CAPTURE_MIGRATIONS, log, announced=False)
+    database = await Database.open(
+        settings.choose_capture_database_url(), CAPTURE_MIGRATIONS, log, announced=False, serves=True
+    )
     content = CapturedContent(database, redactor, log, settings.capture_days)
     try:
         yield content

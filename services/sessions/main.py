@@ -89,7 +89,7 @@ async def start() -> None:
         open_tracing("sessions", settings.otlp_endpoint, log),
     ):
         # Commits are not announced, because this service has no copies in memory.
-        database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False)
+        database = await Database.open(settings.choose_database_url(), MIGRATIONS, log, announced=False, serves=True)
         try:
             server = StorageServer(database, [SERVICE.full_name, TURN_SERVICE.full_name], needs_storage=True)
             port = server.bind(settings.host, settings.port, tls=tls)

@@ -24,7 +24,7 @@ async def adopt(url: str, migrations: Path, log: Log, project_id: str, give: Ado
     if not project_id.strip() or not project_id.isprintable():
         raise StartupError("--adopt: name the project that is to have what belongs to none")
     await Database.migrate(url, migrations, log)
-    database = await Database.open(url, migrations, log)
+    database = await Database.open(url, migrations, log, serves=True)
     try:
         async with database.write() as connection:
             given = await give(connection, project_id)

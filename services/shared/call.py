@@ -32,6 +32,7 @@ class Call:
         "default_timeout",
         "first_output",
         "from_exposed_gateway",
+        "has_asked",
         "has_ended",
         "identity",
         "interruption",
@@ -80,6 +81,8 @@ class Call:
         """Its span, where traces are sent."""
         self.waited = 0.0
         """The seconds in which it has waited for another server."""
+        self.has_asked = False
+        """Whether the newest server that it has waited for has got a part of its request."""
         self.first_output: float | None = None
         """The seconds until the first output of a stream, after which no waiting is measured."""
         self.trailers: Sequence[tuple[str, str]] = ()

@@ -71,12 +71,15 @@ class Waiting(Protocol):
 
     waited: float
     """The seconds that it has waited so far."""
+    has_asked: bool
+    """Whether the newest of them has got a part of its request."""
 
 
 class Alone:
     """Waits for what no call has asked for."""
 
     waited = 0.0
+    has_asked = False
 
 
 def serve_method(name: str, full_name: str) -> None:

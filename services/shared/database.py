@@ -61,7 +61,9 @@ class Database:
         self._recovery: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, url: str, migrations: Path, log: Log, *, announced: bool = True) -> Database:
+    async def open(
+        cls, url: str, migrations: Path, log: Log, *, announced: bool = True, serves: bool = False
+    ) -> Database:
         """Opens the database at `url` and brings its schema to the newest script in the folder `migrations`.
 
         The folder's parent, `sessions` in services/sessions/migrations, names the service, and so its schema in a
@@ -71,11 +73,15 @@ class Database:
         read or written, is not in UTF-8, or has a schema that this program does not know.
         Writes are `announced` to watchers. PostgreSQL commits announced writes one after another, which slows down a
         service with many writes.
+        A service `serves` the data: in SQLite, a second one is refused with a StartupError, since replicas need
+        PostgreSQL. Commands may open the file beside it.
         """
         backend = choose_backend(url)
         backend.prepare(log)
         database = cls(backend, migrations, log, announced=announced)
         try:
+            if serves:
+                await backend.reserve()
             await database._start()
         except BaseException:
             await database.close()

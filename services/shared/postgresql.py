@@ -104,6 +104,9 @@ class PostgreSQL:
     def prepare(self, log: Log) -> None:
         """Does nothing: the server's operator creates the database."""
 
+    async def reserve(self) -> None:
+        """Does nothing: replicas of a service share a database."""
+
     def is_refusal(self, error: BaseException | None) -> bool:
         """Whether the error means that the URL or the server's configuration must be changed, and not that it is away.
 

@@ -49,8 +49,8 @@ class ServiceSettings(BaseSettings):
         "no",
         validation_alias="GENAI_EXPOSED",
         description="`yes` where others than this machine's user can call, as behind a proxy on the same machine; a"
-        " `GENAI_HOST` beyond this machine means it. Then callers are strangers, and what they register is held to the"
-        " settings for strangers",
+        " `GENAI_HOST` beyond this machine means it. Then callers without keys are strangers, and what they register is"
+        " held to the settings for strangers",
     )
     tls_cert_file: Path | None = Field(
         None,

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from genai_platform import ChatMessage, ChatRequest, CreateSessionRequest, GenAIError, GenAIPlatform, Unauthenticated
 from genai_platform.cli import commands
+from genai_platform.cli.backup import copy_sqlite
 from tests.e2e.test_platform import Upstream, first_success, wait_for_health
 from tests.support.processes import Platform, Service, running, running_platform
 
@@ -70,10 +71,11 @@ def logged(service: Service, method: str) -> dict[str, object]:
 
 def test_services_with_other_keys_refuse_the_gateway(platform: Platform, key: str, tmp_path: Path) -> None:
     addresses = {f"{name.upper()}_ADDRESS": platform.services[name].address for name in ("models", "sessions")}
+    copy_sqlite(platform._directory / "data" / "access.db", tmp_path / "access.db")
     settings = {
         "AUTH_MODE": "required",
         "GENAI_INTERNAL_KEYS": "o" * 32,
-        "ACCESS_DATABASE_URL": f"sqlite:///{platform._directory / 'data' / 'access.db'}",
+        "ACCESS_DATABASE_URL": f"sqlite:///{tmp_path / 'access.db'}",
     }
     with running("gateway", tmp_path, **settings, **addresses) as gateway:
         wait_for_health(gateway.address, "")

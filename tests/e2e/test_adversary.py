@@ -17,6 +17,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
+from genai_platform.cli.backup import copy_sqlite
 from proto import access_pb2 as ap
 from proto import models_pb2
 from services.shared.identity import ANY_SCOPE, scope_of
@@ -156,7 +157,10 @@ async def test_no_method_takes_a_certificate_that_is_bound_to_nothing_or_too_lit
         issuer="mtls", claim="uri", value="spiffe://example.org/auditor", project_id="ours", scopes=["usage.read"]
     )
     walked.call(ap.SetBindingRequest(binding=binding))
+    # A SQLite file is one gateway's.
+    copy_sqlite(Path(walked.settings["GENAI_DATA_DIR"]) / "access.db", tmp_path / "access.db")
     settings = {
+        "ACCESS_DATABASE_URL": f"sqlite:///{tmp_path / 'access.db'}",
         "GENAI_TLS_CERT_FILE": str(server.certificate),
         "GENAI_TLS_KEY_FILE": str(server.key),
         "GENAI_TLS_CLIENT_CA_FILE": str(authority.path),

@@ -134,7 +134,7 @@ def test_restore_replaces_data_by_force_only(archive: Path, tmp_path: Path) -> N
     connection = sqlite3.connect(data / "sessions.db")
     assert connection.execute("SELECT DISTINCT substr(text, 1, 4) FROM notes").fetchall() == [("kept",)]
     connection.close()
-    assert files(data) == {"sessions.db", "internal.key"}
+    assert files(data) == {"sessions.db", "sessions.db-served", "internal.key"}
     assert all(not path.stat().st_mode & 0o077 for path in data.iterdir())
 
 

@@ -68,10 +68,24 @@ def genai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
 
 
 @pytest.fixture
-def gateways(tmp_path: Path, genai: CommandLine) -> Iterator[list[Service]]:
-    """Two gateways on one access database, the first of which the commands call with an admin's key."""
+def gateway(tmp_path: Path, genai: CommandLine) -> Iterator[Service]:
+    """A gateway that the commands call with an admin's key."""
     admin = genai.done("keys", "create", "--admin", "--quiet").strip()
-    settings = {"AUTH_MODE": "required", "GENAI_DATA_DIR": str(tmp_path / "data")}
+    with running("gateway", tmp_path, AUTH_MODE="required") as gateway:
+        genai.variables |= {"GENAI_GATEWAY_URL": gateway.address, "GENAI_API_KEY": admin}
+        yield gateway
+
+
+@pytest.fixture
+def gateways(tmp_path: Path, genai: CommandLine, postgresql_url: str) -> Iterator[list[Service]]:
+    """Two gateways on one access database, the first of which the commands call with an admin's key."""
+    genai.variables["ACCESS_DATABASE_URL"] = postgresql_url
+    admin = genai.done("keys", "create", "--admin", "--quiet").strip()
+    settings = {
+        "AUTH_MODE": "required",
+        "ACCESS_DATABASE_URL": postgresql_url,
+        "GENAI_DATA_DIR": genai.variables["GENAI_DATA_DIR"],
+    }
     with running("gateway", tmp_path, **settings) as first, running("gateway", tmp_path / "2", **settings) as second:
         genai.variables |= {"GENAI_GATEWAY_URL": first.address, "GENAI_API_KEY": admin}
         yield [first, second]
@@ -87,6 +101,14 @@ def test_first_key_is_made_before_any_process_has_run(genai: CommandLine, tmp_pa
     assert lines["KEY"][16:].encode() not in (tmp_path / "data" / "access.db").read_bytes()
     again = genai.done("keys", "create", "--admin", "second", "-o", "json")
     assert json.loads(again)["key"]["name"] == "second"
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_key_that_is_made_beside_a_running_gateway_is_known_to_it(genai: CommandLine) -> None:
+    """Both write to one SQLite file."""
+    second = genai.spawn("keys", "create", "--admin", "second", "--quiet").output.strip()
+    assert KEY.fullmatch(second)
+    genai.becomes(0, GENAI_API_KEY=second)
 
 
 def test_keys_live_their_life_on_the_command_line(genai: CommandLine, gateways: list[Service]) -> None:
@@ -125,7 +147,8 @@ def test_keys_live_their_life_on_the_command_line(genai: CommandLine, gateways: 
     assert not KEY.search("".join(gateway.log() for gateway in gateways))
 
 
-def test_limits_and_bindings_are_set_listed_and_deleted(genai: CommandLine, gateways: list[Service]) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_limits_and_bindings_are_set_listed_and_deleted(genai: CommandLine) -> None:
     limit = genai.done("limits", "set", "usd", "0.5", "--per", "day", "--project", "default", "-q").strip()
     genai.done("limits", "set", "concurrent", "8", "--key", "*")
     listed = [json.loads(line) for line in genai.done("limits", "list", "-o", "jsonl").splitlines()]
@@ -138,7 +161,8 @@ def test_limits_and_bindings_are_set_listed_and_deleted(genai: CommandLine, gate
     assert "https://login.example\tgroups\tsearch\tdefault" in genai.done("bindings", "list")
 
 
-def test_exit_codes_and_words_tell_what_went_wrong(genai: CommandLine, gateways: list[Service]) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_exit_codes_and_words_tell_what_went_wrong(genai: CommandLine) -> None:
     for arguments, variables, code, words in (
         (["keys", "show", "nobody"], {}, FAILED, "there is no key 'nobody' [KEY_NOT_FOUND"),
         (["keys", "list"], {"GENAI_GATEWAY_URL": "127.0.0.1:1"}, FAILED, "no gateway answers at 127.0.0.1:1"),
@@ -165,7 +189,8 @@ def test_gateway_that_asks_nobody_says_how_it_would(genai: CommandLine, tmp_path
     assert (finished.code, "AUTH_MODE=required" in finished.log) == (FAILED, True)
 
 
-def test_tables_are_for_terminals(genai: CommandLine, gateways: list[Service]) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_tables_are_for_terminals(genai: CommandLine) -> None:
     terminal, written = os.openpty()
     command = [sys.executable, "-c", "from genai_platform.cli import main; main()", "teams", "list"]
     with subprocess.Popen(command, env=environment(**genai.variables), stdout=written, cwd=genai.directory) as process:

@@ -84,6 +84,8 @@ def test_all_services_serve_until_ctrl_c_stops_them(serve: Serve) -> None:
     os.killpg(serve.process.pid, signal.SIGINT)
     assert serve.process.wait() == 0, serve.process.log()
     serve.assert_nothing_left()
+    # A normal start and a normal stop warn of nothing.
+    assert {entry["level"] for entry in serve.process.entries()} == {"info"}
 
 
 def test_killed_command_leaves_nothing_behind(serve: Serve) -> None:

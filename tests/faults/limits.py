@@ -44,7 +44,7 @@ BACK_SECONDS = 60.0
 
 BEFORE = f"""
 from services.models.limits import limiter, postgresql_store, time_limits
-time_limits.COMMAND_SECONDS = time_limits.CONNECT_SECONDS = 30
+time_limits.COMMAND_SECONDS = time_limits.CONNECT_SECONDS = limiter.LOAD_SECONDS = limiter.SETTLE_SECONDS = 30
 limiter.RENEW_SECONDS = {LEASE_SECONDS / 4}
 postgresql_store.LEASE = {LEASE_SECONDS * 1_000_000}
 with __import__("contextlib").suppress(ImportError):

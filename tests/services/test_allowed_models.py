@@ -52,7 +52,7 @@ async def service(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[M
     }
     async with model_service(tmp_path, upstream, **settings) as service:
         request = registration(upstream, provider="house", upstream_model="llama", aliases=["own"])
-        await service.stub.RegisterModel(request, metadata=signed(caller("p")))
+        await service.stub.RegisterModel(request, metadata=signed(caller("p", scopes=(*SCOPES, "admin"))))
         upstream.requests.clear()
         yield service
 

@@ -43,6 +43,11 @@ class Collector:
             await self._changed.wait_for(lambda: len(self._of(trace_id)) >= count)
         return self._of(trace_id)
 
+    async def received(self, name: str) -> None:
+        """Waits until a span of this name has come."""
+        async with asyncio.timeout(SECONDS), self._changed:
+            await self._changed.wait_for(lambda: any(span.name == name for span in self.spans))
+
     def _of(self, trace_id: str) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.trace_id == trace_id]
 

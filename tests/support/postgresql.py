@@ -89,7 +89,9 @@ class PostgreSQLServer:
             yield
         finally:
             for process in processes:
-                os.kill(process, signal.SIGCONT)
+                # One that was about to end is gone as soon as the first of them goes on.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
 
 
 def schema_of(url: str) -> str:

@@ -82,7 +82,7 @@ class Process:
                 # Ctrl-C is for the tests.
                 process_group=0,
             )
-            return cls(child, output, log_path, log_start)
+        return cls(child, output, log_path, log_start)
 
     @classmethod
     def fork(
@@ -100,7 +100,7 @@ class Process:
         with log_path.open("ab") as log, os.fdopen(written, "wb") as out:
             log_start = log.tell()
             child = fork_server().start(module, arguments, directory, variables, before, (out.fileno(), log.fileno()))
-            return cls(child, output, log_path, log_start)
+        return cls(child, output, log_path, log_start)
 
     def read_line(self, seconds: float = START_SECONDS) -> str:
         """The next line on standard output, "" at the end. Fails when none comes in time."""

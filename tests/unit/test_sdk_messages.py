@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import random
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -90,18 +93,40 @@ def test_answer_is_short_in_a_console() -> None:
         "<ChatResponse 'Hello! Hello! Hello! Hello! Hello! Hello! Hello! Hello! Hell…', "
         "m, stop, 37 + 10 tokens, $0.001230>"
     )
-    called = ChatResponse(tool_calls=[ToolCall(name="f")], warnings=[Notice(code="A")])
-    assert repr(called) == "<ChatResponse '', 1 tool calls, 1 warnings>"
+    called = ChatResponse(tool_calls=[ToolCall(name="f"), ToolCall(name="g")], warnings=[Notice(code="A")])
+    assert repr(called) == "<ChatResponse '', 2 tool calls, 1 warning>"
 
 
-def test_answer_in_a_notebook_is_whole_and_no_markup() -> None:
+def test_answer_in_a_notebook_is_its_formatted_text_above_its_facts() -> None:
     response = ChatResponse(
-        text="<script>alert(1)</script> & *so*" + "x" * 500,
-        model="<m>",
-        tool_calls=[ToolCall(name="f", arguments_json='{"a": "<b>"}')],
+        text="# Title\n\n*So* | `a[0] < b`\n\n1. do\n\n   ```python\n   if a < b:\n\n       c()\n   ```\n" + "x" * 500,
+        model="a_b",
+        finish_reason="stop",
+        usage=USAGE,
+        tool_calls=[ToolCall(name="f", arguments_json='{"a": 1}')],
         warnings=[Notice(message="<i>")],
     )
-    shown = response._repr_html_()
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; *so*" + "x" * 500 in shown
-    assert "f({&quot;a&quot;: &quot;&lt;b&gt;&quot;})" in shown
-    assert not any(markup in shown for markup in ("<script", "<m>", "<b>", "<i>"))
+    shown = response._repr_markdown_()
+    assert shown.startswith("# Title\n\n*So* | <code>")
+    assert html.unescape(shown) == (
+        "# Title\n\n*So* | <code>a[0] < b</code>\n\n1. do\n\n   <pre><code>if a < b:\n\n    c()</code></pre>\n"
+        + "x" * 500
+        + '\n\n<pre><code>f({"a": 1})</code></pre>'
+        + "\n\n<small>a_b · stop · 1 tool call · 37 + 10 tokens · $0.001230 · 1 warning</small>"
+        + "\n\n<small>⚠ <i></small>"
+    )
+    assert ChatResponse()._repr_markdown_() == ""
+
+
+def test_no_answer_writes_into_the_page_of_a_notebook() -> None:
+    """Neither a tag, nor a link or an image, which are loaded or lead elsewhere, by whatever code surrounds it."""
+    pieces = ["<script>", "![i](http://e.example/i.png)", "[l](javascript:f)", "[l]: javascript:f"]
+    pieces += ["`", "``", "```", "~~~", "\\", "\n", "\n\n", "- ", "> ", "   ", "    ", "$$", "word", "&lt;", "*", "|"]
+    chooser = random.Random(1)
+    for _ in range(3000):
+        text = "".join(chooser.choices(pieces, k=chooser.randint(1, 12)))
+        response = ChatResponse(text=text, model=text, tool_calls=[ToolCall(name=text, arguments_json=text)])
+        shown = response._repr_markdown_()
+        left = re.sub(r"</?(?:pre|code|small)>", "", shown)
+        assert "<" not in left, text
+        assert "[" not in left, text

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import genai_platform
-from genai_platform import AsyncGenAIPlatform, GenAIPlatform
+from genai_platform import AsyncConversation, AsyncGenAIPlatform, Conversation, GenAIPlatform
 from genai_platform.async_memories import AsyncUserMemory
 from genai_platform.async_models import AsyncModels
 from genai_platform.async_prompts import AsyncPrompts
@@ -31,7 +31,7 @@ from genai_platform.sessions import Sessions
 from genai_platform.usage import Usage
 from genai_platform.usage_requests import UsageFields
 from proto import models_pb2, sessions_pb2, usage_pb2
-from tests.rows import for_each
+from tests.rows import for_each, row
 
 ROOT = Path(genai_platform.__file__).parents[1]
 
@@ -118,10 +118,23 @@ def test_usage_keywords_are_the_fields_of_the_contract() -> None:
     assert set(UsageFields.__annotations__) == request | set(usage_pb2.UsageFilter.DESCRIPTOR.fields_by_name)
 
 
-@for_each("models", [Models, AsyncModels])
-def test_help_for_a_chat_names_every_field(models: Any) -> None:
-    told = pydoc.render_doc(models.chat)
-    assert not [name for name in ChatFields.__annotations__ if not re.search(rf"\b{name}\b", told)]
+@for_each(
+    "owner",
+    [Models, Sessions, Usage, Conversation, AsyncModels, AsyncSessions, AsyncUsage, AsyncConversation],
+    ids=lambda owner: owner.__name__,
+)
+def test_help_for_a_call_lists_the_fields_that_it_takes(owner: Any) -> None:
+    listed = 0
+    for name, method in inspect.getmembers(owner, inspect.isfunction):
+        kind = re.search(r"Unpack\[(\w+)\]", str(method.__annotations__.get("fields")))
+        if name.startswith("_") or kind is None:
+            continue
+        with row(name):
+            told = pydoc.render_doc(method)
+            fields = vars(sys.modules[owner.__module__])[kind[1]].__annotations__
+            assert not [field for field in fields if not re.search(rf"^    {field}  +\S", told, re.MULTILINE)]
+        listed += 1
+    assert listed
 
 
 def test_package_is_marked_as_typed() -> None:

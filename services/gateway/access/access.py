@@ -44,7 +44,7 @@ class Access(NamedTuple):
 async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log) -> AsyncIterator[Access]:
     """Opens the access database and follows it, for the length of a block. Raises StartupError."""
     tokens = _open_tokens(settings.auth_issuers, log) if settings.auth_issuers else None
-    database = await Database.open(settings.choose_access_database_url(), MIGRATIONS, log)
+    database = await Database.open(settings.choose_access_database_url(), MIGRATIONS, log, serves=True)
     keeper, last_used = SnapshotKeeper(database, log), LastUsed(database)
     days = settings.audit_retention_days
     retention = AuditRetention(database, days, log) if days else None

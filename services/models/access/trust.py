@@ -1,5 +1,5 @@
-"""Trust in callers: the operator calls from this machine, or with the key of an administrator; strangers call through
-an exposed service or gateway."""
+"""Trust in callers. Where keys are asked for, the operator is whose key is an administrator's, and strangers are all
+others; elsewhere strangers are those who call through an exposed service or gateway."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Value_co = TypeVar("Value_co", covariant=True)
 
 
 class TrustPolicy:
-    """The policy for strangers: all callers of an `exposed` service, and those through an exposed gateway, unless their
-    key says that they are administrators."""
+    """The policy for strangers: callers whose key has not the scope of administrators; without keys, the callers of an
+    `exposed` service and those through an exposed gateway."""
 
     def __init__(self, *, exposed: bool) -> None:
         self._exposed = exposed
 
     def is_stranger(self, call: Call) -> bool:
-        if call.identity and ADMIN in call.identity.scopes:
-            return False
+        if call.identity:
+            return ADMIN not in call.identity.scopes
         return self._exposed or call.from_exposed_gateway
 
 

@@ -16,7 +16,6 @@ from services.models.ledger.records import (
     PRICE_NOT_LISTED,
     PRICE_NOT_REGISTERED,
     USAGE_INCOMPLETE,
-    USAGE_UNKNOWN,
     UsageRecord,
     hash_end_user,
 )
@@ -100,6 +99,10 @@ class Account:
         self._usages.append(usage)
         self._user = self._target
 
+    def replace_newest(self, usage: models_pb2.TokenUsage) -> None:
+        """Puts another usage in the place of the newest attempt's."""
+        self._usages[-1] = usage
+
     def void(self) -> None:
         """Closes the account of a chat that has asked no provider."""
         self.is_open = False
@@ -112,20 +115,15 @@ class Account:
         *,
         target: Target | None = None,
         first_output_seconds: float | None = None,
-        was_left: bool = False,
     ) -> None:
-        """Records the chat, before its caller has its end.
-
-        `target` is the one that an error is about, if that is not the last one. A chat that was left before its
-        provider has said anything may have cost something.
-        """
+        """Records the chat, before its caller has its end. `target` is the one that an error is about, if that is not
+        the last one."""
         served = target or self._target
         assert served
         assert self._begun
         self.is_open = False
         usage = self.usage
-        has_cost = usage.HasField("cost_nano_usd") and not (was_left and not self._usages)
-        unpriced = "" if has_cost else self._why_unpriced(served, was_left=was_left)
+        unpriced = "" if usage.HasField("cost_nano_usd") else self._why_unpriced(served)
         await self._ledger.outbox.end(
             msgspec.structs.replace(
                 self._begun,
@@ -149,10 +147,8 @@ class Account:
             )
         )
 
-    def _why_unpriced(self, served: Target, *, was_left: bool) -> str:
+    def _why_unpriced(self, served: Target) -> str:
         """Why the cost is not known."""
-        if was_left and not self._usages:
-            return USAGE_UNKNOWN
         [*earlier, usage] = self._usages
         is_whole = not earlier and not usage.not_at_list_price and not usage.long_cache_write_tokens
         # The rates must be those of the model that the record names.

@@ -16,10 +16,12 @@ from services.models.chat.limits import LimitedChat
 from services.models.chat.metrics import ChatMeter
 from services.models.chat.spans import describe_answer, end_chat_span, start_chat_span
 from services.models.chat.system_prompt import Prompted
+from services.models.limits.estimate import bounded_usage
 from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
 from services.models.providers.host_disclosure import disclose_host
 from services.models.providers.timeouts import is_timeout
+from services.models.providers.usage import add_cost, with_counted_prompt
 from services.models.sessions.turn import Turn
 from services.shared.call import Call
 from services.shared.errors import ATTEMPTS, PlatformError
@@ -52,6 +54,8 @@ class RunningChat:
         self._capture = capture
         self._by_stranger = by_stranger
         self._first_output_seconds: float | None = None
+        self._attempt: Attempt | None = None
+        """The newest attempt."""
 
     async def __aenter__(self) -> RunningChat:
         self._turn = await self._opening.__aenter__()
@@ -73,14 +77,15 @@ class RunningChat:
             self._describe_failure(error)
         self._call.waited += self.attempts.waited
         if error and self._account.is_open:
+            if _was_left(error):
+                self._assume_usage(error)
             await self._record_failure(error)
         target = self.attempts.failed_target or self.attempts.newest_target
         if error and target:
             self._meter.fail(target, error)
         if self.attempts.span:
             end_chat_span(self.attempts.span, target, error)
-        was_left = error is not None and _was_left(error)
-        await self._limits.settle(self._account, self.attempts.sent, was_left=was_left)
+        await self._limits.settle(self._account, self.attempts.sent)
         await self._opening.__aexit__(kind, error, trace)
 
     async def _admit_first_choice(self) -> None:
@@ -105,7 +110,8 @@ class RunningChat:
 
     async def next_attempt(self) -> Attempt | None:
         """The next attempt, as `Attempts.next` gives it. The ledger knows of it before anything is sent."""
-        attempt = await self.attempts.next()
+        attempt = self._attempt = await self.attempts.next()
+        self._call.has_asked = False
         if attempt:
             self._account.begin(attempt.target)
         return attempt
@@ -120,15 +126,40 @@ class RunningChat:
     def note_interruption(self, attempt: Attempt, usage: models_pb2.TokenUsage) -> None:
         """Records the usage of an answer that breaks off."""
         attempt.usage = usage
-        self._account.add(usage)
+        self._account.add(self._accounted(usage, attempt.target))
         log_usage(self._call, usage)
         self._meter.note_usage(attempt.target, usage)
+
+    def _accounted(self, usage: models_pb2.TokenUsage, target: Target) -> models_pb2.TokenUsage:
+        """The usage of an attempt for limits and ledger, whose sums are shared with others: a stranger's server is not
+        believed all that it counts."""
+        return bounded_usage(usage, self.conversation, target) if target.untrusted else usage
+
+    def _assume_usage(self, error: BaseException) -> None:
+        """Accounts for an attempt that was left before its provider has said anything: it may have worked on it, also
+        behind a stream that had begun."""
+        attempt = self._attempt
+        if attempt is None or not self._call.has_asked:
+            return
+        known = attempt.usage
+        if known and not (known.estimated and not known.completion_tokens):
+            return
+        target = self._blamed(error) or attempt.target
+        usage = self._limits.probable_usage(self.conversation, target)
+        if known:
+            usage = with_counted_prompt(usage, known)
+        add_cost(usage, target)
+        usage = self._accounted(usage, target)
+        if known:
+            self._account.replace_newest(usage)
+        else:
+            self._account.add(usage)
 
     async def complete(self, response: models_pb2.ChatResponse, attempt: Attempt, keep: Keep | None) -> None:
         """Ends the attempt, appends its complete answer to the session, sets the service's own fields in it, logs the
         usage, and stores the answer with `keep`."""
         attempt.succeed()
-        self._account.add(response.usage)
+        self._account.add(self._accounted(response.usage, attempt.target))
         if keep is None:
             await self._end(response, attempt.target)
             return
@@ -166,10 +197,13 @@ class RunningChat:
         await self._account.close(
             self.attempts.sent,
             describe_end(error, self._call),
-            target=self.attempts.failed_target,
+            target=self._blamed(error),
             first_output_seconds=self._first_output_seconds,
-            was_left=_was_left(error),
         )
+
+    def _blamed(self, error: BaseException) -> Target | None:
+        """The target that an error is about, if that may be another one than the newest."""
+        return self.attempts.failed_target if isinstance(error, PlatformError) else None
 
     def _describe_failure(self, error: PlatformError) -> None:
         target = self.attempts.failed_target

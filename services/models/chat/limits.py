@@ -10,7 +10,6 @@ from proto import models_pb2
 from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.models.chat.account import Account
 from services.models.limits.budget_alerts import BudgetAlerts
-from services.models.limits.charges import Estimate
 from services.models.limits.decisions import LIMITS_TRAILER, Decision, Standing
 from services.models.limits.estimate import WORST_ANSWER_TOKENS, Estimator
 from services.models.limits.limiter import Admission, Limiter
@@ -67,9 +66,6 @@ class LimitedChat:
         self._admitted: tuple[str, ...] | None = None
         """The names of the model that is admitted."""
         self._admissions = 0
-        self._most: Estimate | None = None
-        """The most that an attempt with the admitted model is settled at; None for the operator's, whose servers are
-        believed."""
         self._counted: set[str] = set()
         """The limits on requests that have counted the chat."""
         self._told: dict[Resource, str] = {}
@@ -111,7 +107,6 @@ class LimitedChat:
         call_id = self._call.call_id if self._admissions == 1 else f"{self._call.call_id}/{self._admissions}"
         self._admission = await self._limits.limiter.admit(facts, rules, estimate, call_id, self._note)
         self._admitted = names
-        self._most = self._limits.estimator.most(conversation, target) if target.untrusted else None
 
     async def _settle_attempts(self, account: Account) -> None:
         """Settles the reservation of a model that has not answered."""
@@ -119,39 +114,27 @@ class LimitedChat:
         if admission is None:
             return
         self._counted |= {charge.rule.id for charge in admission.charges if charge.rule.resource == "requests"}
-        await self._settle_by(admission, account.usage_after(self._settled_usages), account)
+        await self._settle_by(admission, account)
         self._settled_usages = account.usages
 
-    async def settle(self, account: Account, sent: int, *, was_left: bool = False) -> None:
-        """Settles the chat by its account; `sent` attempts have begun. Only the first call counts.
-
-        A chat that was left before its provider has said anything costs what was estimated: it may have worked on it,
-        also behind a stream that had begun.
-        """
+    async def settle(self, account: Account, sent: int) -> None:
+        """Settles the chat by its account; `sent` attempts have begun. Only the first call counts."""
         admission, self._admission = self._admission, None
         if admission is None:
             return
-        if not sent:
-            await admission.cancel()
-            return
-        usage = account.usage_after(self._settled_usages)
-        has_none = account.usages == self._settled_usages
-        if was_left and (has_none or (usage.estimated and not usage.completion_tokens)):
-            await admission.settle()
+        if sent:
+            await self._settle_by(admission, account)
         else:
-            await self._settle_by(admission, usage, account)
+            await admission.cancel()
 
-    async def _settle_by(self, admission: Admission, usage: models_pb2.TokenUsage, account: Account) -> None:
-        """Settles by what the servers have counted, and for a stranger's by no more than it can have been: limits are
-        shared with others. The account keeps what was counted."""
-        tokens = usage.prompt_tokens + usage.completion_tokens
+    async def _settle_by(self, admission: Admission, account: Account) -> None:
+        usage = account.usage_after(self._settled_usages)
         cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
-        if self._most:
-            attempts = account.usages - self._settled_usages
-            tokens = min(tokens, attempts * self._most.tokens)
-            if cost is not None and self._most.nano_usd is not None:
-                cost = min(cost, attempts * self._most.nano_usd)
-        await admission.settle(tokens, cost)
+        await admission.settle(usage.prompt_tokens + usage.completion_tokens, cost)
+
+    def probable_usage(self, conversation: Conversation, target: Target) -> models_pb2.TokenUsage:
+        """The usage that is estimated for a chat, without its cost; also where it has no limits."""
+        return self._limits.estimator.usage(conversation, target, self._call.project_id)
 
     def note_answer(self, usage: models_pb2.TokenUsage, target: Target) -> None:
         """Records the length of a whole answer, for the estimates of others."""

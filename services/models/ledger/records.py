@@ -19,7 +19,7 @@ MAX_PAYLOAD_BYTES = 1024 * 1024
 """Bytes beyond any record, so that a damaged length is recognised."""
 
 USAGE_UNKNOWN = "USAGE_UNKNOWN"
-"""Why a call has no cost: its caller left, or its process was lost, before anything was known of its usage."""
+"""Why a call has no cost: its process was lost before anything was known of its usage."""
 
 USAGE_INCOMPLETE = "USAGE_INCOMPLETE"
 """Why a call has no cost: the record does not have all that its cost depends on, such as a service tier, the tokens

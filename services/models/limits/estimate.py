@@ -84,24 +84,39 @@ class Estimator:
 
     def estimate(self, conversation: Conversation, target: Target, project: str) -> Estimate:
         """The estimate of a chat with a target."""
-        longest = _wanted_tokens(conversation.request, target) or target.facts.max_output_tokens or 0
-        answer = self._answer_tokens(longest, project, target.model)
-        usage = estimated_usage(estimate_prompt_tokens(conversation), answer)
+        usage = self.usage(conversation, target, project)
         return Estimate(usage.total_tokens, _price(usage, target))
 
-    @staticmethod
-    def most(conversation: Conversation, target: Target) -> Estimate:
-        """The most that a chat with the model of a stranger can have used. Its registration may lower the longest
-        answer, and not raise it: a stranger would choose what limits are charged."""
-        answer = min(target.facts.max_output_tokens or WORST_ANSWER_TOKENS, WORST_ANSWER_TOKENS)
-        usage = estimated_usage(estimate_prompt_tokens(conversation), answer)
-        return Estimate(usage.total_tokens, _price(usage, target))
+    def usage(self, conversation: Conversation, target: Target, project: str) -> models_pb2.TokenUsage:
+        """The same as a usage, without its cost."""
+        longest = _wanted_tokens(conversation.request, target) or target.facts.max_output_tokens or 0
+        answer = self._answer_tokens(longest, project, target.model)
+        return estimated_usage(estimate_prompt_tokens(conversation), answer)
 
     def _answer_tokens(self, longest: int, project: str, model: str) -> int:
         if self._policy == "worst":
             return longest or WORST_ANSWER_TOKENS
         probable = self.lengths.probable(project, model)
         return min(longest, probable) if longest else probable
+
+
+def bounded_usage(usage: models_pb2.TokenUsage, conversation: Conversation, target: Target) -> models_pb2.TokenUsage:
+    """The usage of a chat as a stranger's server has counted it, and no more than it can have been.
+
+    The registration may lower the longest answer, and not raise it: a stranger would choose what limits are charged.
+    """
+    longest = min(target.facts.max_output_tokens or WORST_ANSWER_TOKENS, WORST_ANSWER_TOKENS)
+    most = estimated_usage(estimate_prompt_tokens(conversation), longest)
+    bounded = models_pb2.TokenUsage()
+    bounded.CopyFrom(usage)
+    if usage.prompt_tokens + usage.completion_tokens > most.total_tokens:
+        bounded = estimated_usage(
+            min(usage.prompt_tokens, most.prompt_tokens), min(usage.completion_tokens, most.completion_tokens)
+        )
+    highest = _price(most, target)
+    if usage.HasField("cost_nano_usd"):
+        bounded.cost_nano_usd = usage.cost_nano_usd if highest is None else min(usage.cost_nano_usd, highest)
+    return bounded
 
 
 def _wanted_tokens(request: models_pb2.ChatRequest, target: Target) -> int:

@@ -214,7 +214,9 @@ class Limiter:
         if not self._immediate:
             self._local.end(charges)
         self._running.pop(admission.id, None)
-        settlement = settlement_of(admission.id, charges, tokens, nano_usd, was_admitted=admission.at_store)
+        # A store that is away may have crashed, and lost the admission: it must not need to know of it.
+        was_admitted = admission.at_store and not self._breaker.is_degraded
+        settlement = settlement_of(admission.id, charges, tokens, nano_usd, was_admitted=was_admitted)
         if not settlement.rates and not settlement.counters:
             return
         if not admission.at_store:
@@ -338,8 +340,15 @@ class Limiter:
             except (PlatformError, TimeoutError) as error:
                 self._warn_of_ledger(charge, error)
                 return False
+            # What the ledger knows already would be added to it once more.
+            if self._is_waited_for(charge.key):
+                raise StoreUnavailable("it has not taken all that it has missed")
             await self._breaker.ask(self._store.load(charge.key, spent, charge.span.end))
             return True
+
+    def _is_waited_for(self, key: str) -> bool:
+        """Whether a settlement of this counter waits for the store."""
+        return any(change.key == key for settlement in self._waiting.values() for change in settlement.counters)
 
     def _warn_of_ledger(self, charge: Charge, error: Exception) -> None:
         """Logs that a budget cannot be loaded, at once, and then once in a while."""

@@ -88,7 +88,8 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     rates: Sequence[RateChange]
     counters: Sequence[CounterChange]
     was_admitted: bool = True
-    """False for a call that the store was away for, and that it may not know."""
+    """False for a call that the store may not know: it was away when the call began, or is when it ends, and a crash
+    may have lost the admission."""
 
 
 class Holding(msgspec.Struct, frozen=True, gc=False):

@@ -132,15 +132,17 @@ class _Interruption:
             self._interrupted(usage)
 
     def _costs_nothing(self, error: BaseException) -> bool:
-        """Whether the provider refused the request in its stream, or the answer was whole when its caller left."""
-        if isinstance(error, PlatformError):
-            return not self._exchange.chunks_sent and self._reader.answer.usage is None
-        return self._reader.decoder.finished
+        """Whether the provider refused the request in its stream."""
+        is_error = isinstance(error, PlatformError)
+        return is_error and not self._exchange.chunks_sent and self._reader.answer.usage is None
 
     def _usage(self) -> models_pb2.TokenUsage:
         answer = self._reader.answer
         usage = estimate_usage(answer, self._conversation)
-        if answer.usage is not None:
+        if answer.usage is not None and self._reader.decoder.finished:
+            # Only its caller left before all of it was read.
+            usage = answer.usage
+        elif answer.usage is not None:
             usage = with_counted_prompt(usage, answer.usage)
         add_cost_of_answer(usage, answer, self._target)
         return usage

@@ -125,7 +125,7 @@ class Exchange:
             try:
                 response = await self._in_time(post)
             finally:
-                self.waiting.waited += time.perf_counter() - begun
+                self._end_waiting(begun, payload)
             note_rate_limits(self._target, response.headers)
             if response.status in SUCCESSES:
                 search.confirm(by_success=True)
@@ -146,7 +146,7 @@ class Exchange:
             try:
                 response = await self._in_time(stack.enter_async_context(opening))
             finally:
-                self.waiting.waited += time.perf_counter() - begun
+                self._end_waiting(begun, payload)
             note_rate_limits(self._target, response.headers)
             if response.status in SUCCESSES:
                 search.confirm(by_success=True)
@@ -175,6 +175,10 @@ class Exchange:
             keys=self._target.keys,
             paths=paths,
         )
+
+    def _end_waiting(self, begun: float, payload: Payload) -> None:
+        self.waiting.waited += time.perf_counter() - begun
+        self.waiting.has_asked = payload.is_sent
 
     def _in_time(self, response: Awaitable[Result]) -> Awaitable[Result]:
         """The response. Raises Unavailable (UPSTREAM_TIMEOUT) when the exchange takes longer than it may in total."""

@@ -104,6 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         self._read_paused = False
         self._exchanges += 1
         self._sent_at = self._loop.time()
+        body.is_sent = True
         if len(body.data) <= WRITE_PIECE_BYTES:
             transport.write(head + body.data)
         else:

@@ -15,11 +15,13 @@ class Payload:
     sent again where a pooled connection turns out to be closed.
     """
 
-    __slots__ = ("_on_written", "data", "is_kept")
+    __slots__ = ("_on_written", "data", "is_kept", "is_sent")
 
     def __init__(self, data: bytes, on_written: Callable[[], object] | None = None) -> None:
         self.data = data
         self.is_kept = len(data) <= KEPT_BYTES
+        self.is_sent = False
+        """Whether a server may have got a part of it."""
         self._on_written = on_written
 
     def written(self) -> None:

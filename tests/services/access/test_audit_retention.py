@@ -117,14 +117,14 @@ async def test_snapshot_that_has_missed_deleted_events_is_read_anew(gateway: Acc
 
 
 async def test_gateway_deletes_by_itself_unless_all_is_to_be_kept(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if all days were over.
     monkeypatch.setattr(audit_retention, "DAY_SECONDS", 0.0)
-    async with front(database_url, AUDIT_RETENTION_DAYS="0") as fronted:
+    async with front(postgresql_url, AUDIT_RETENTION_DAYS="0") as fronted:
         before = await events_of(fronted.gateway)
         assert "audit.purge" not in {event.action for event in before}
-        async with access_gateway(database_url, fronted.models, AUDIT_RETENTION_DAYS="1"):
+        async with access_gateway(postgresql_url, fronted.models, AUDIT_RETENTION_DAYS="1"):
             deadline = time.monotonic() + 10
             while before[0] in await events_of(fronted.gateway):
                 assert time.monotonic() < deadline

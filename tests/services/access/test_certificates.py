@@ -162,9 +162,14 @@ async def test_disabled_project_or_user_refuses_certificates(fronted: Front) -> 
         await fronted.gateway.call(pb.UpdateUserRequest(user=pb.User(id="app"), update_mask=mask))
 
 
-async def test_binding_that_is_deleted_at_one_gateway_is_gone_at_all(fronted: Front, settings: dict[str, str]) -> None:
-    async with access_gateway(fronted.url, fronted.models, **settings) as other:
-        binding = await bind(fronted, "uri", SPIFFE)
+async def test_binding_that_is_deleted_at_one_gateway_is_gone_at_all(
+    postgresql_url: str, settings: dict[str, str]
+) -> None:
+    async with (
+        front(postgresql_url, **settings) as fronted,
+        access_gateway(postgresql_url, fronted.models, **settings) as other,
+    ):
+        binding = await bind(fronted, "uri", SPIFFE, "default")
         while await other.models().code() is not grpc.StatusCode.OK:
             pass
         await fronted.gateway.call(pb.DeleteBindingRequest(binding_id=binding))

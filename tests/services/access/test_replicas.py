@@ -24,8 +24,8 @@ REVOKED_SECONDS = 1.0
 
 
 @pytest.mark.usefixtures("patient_storage")
-async def test_key_that_one_gateway_revokes_is_refused_by_all(database_url: str) -> None:
-    async with front(database_url) as fronted, access_gateway(database_url, fronted.models) as other:
+async def test_key_that_one_gateway_revokes_is_refused_by_all(postgresql_url: str) -> None:
+    async with front(postgresql_url) as fronted, access_gateway(postgresql_url, fronted.models) as other:
         key, secret = await fronted.gateway.new_key()
         while not await other.accepts(secret):
             pass

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from proto import models_pb2
+from services.models.limits.estimate import FIRST_ANSWER_TOKENS
 from tests.scripted_upstream import Ending, ScriptedUpstream, event_stream, json_answer, no_answer
 from tests.services.ledger.books import Books, books, left_files
 from tests.services.model_service import (
@@ -101,14 +102,16 @@ async def test_a_stream_that_expires(tmp_path: Path, upstream: ScriptedUpstream)
     has(only(books(tmp_path)), status="DEADLINE_EXCEEDED", estimated=1)
 
 
-async def test_a_chat_that_was_left_before_an_answer_has_no_price(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+async def test_a_chat_that_was_left_before_an_answer_is_estimated(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     upstream.play(no_answer())
     async with model_service(tmp_path, upstream) as service:
         call = service.stub.Chat(chat_request())
         await upstream.received(1)
         call.cancel()
         await upstream.requests[0].closed_by_peer()
-    has(only(books(tmp_path)), status="CANCELLED", input=0, output=0, cost_nano_usd=None)
+    event = only(books(tmp_path))
+    has(event, status="CANCELLED", output=FIRST_ANSWER_TOKENS, estimated=1, unpriced="")
+    assert min(event["input"], event["cost_nano_usd"]) > 0
 
 
 async def test_a_refusal_of_the_provider_costs_nothing(tmp_path: Path, upstream: ScriptedUpstream) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from asyncio.subprocess import PIPE
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy import text
 from proto import models_pb2, usage_pb2
 from services.models.ledger import reprice as reprice_module
 from services.models.ledger.ledger import Ledger
+from services.models.ledger.outbox import Outbox
 from services.models.ledger.records import (
     PRICE_NOT_LISTED,
     PRICE_NOT_REGISTERED,
@@ -26,10 +28,11 @@ from services.models.ledger.records import (
 from services.models.ledger.reprice import CAUSE_NOT_RECORDED, RepricedModel, RepriceQuery, Repricing
 from services.shared.identity import Callers
 from tests.rows import for_each
-from tests.scripted_upstream import ScriptedUpstream, json_answer, no_answer
+from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.ledger.test_shipping import opened, record
 from tests.services.ledger.test_usage_service import SIGNER, caller
 from tests.services.model_service import (
+    LOG,
     STRANGER,
     ModelService,
     anthropic_message,
@@ -298,14 +301,10 @@ async def test_rates_that_are_not_stored_are_not_guessed(
         assert found.cost_nano_usd == 0
 
 
-async def test_a_call_that_was_left_stays_unknown(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    upstream.play(no_answer())
-    async with model_service(tmp_path, upstream) as service:
-        call = service.stub.Chat(chat_request())
-        await upstream.received(1)
-        call.cancel()
-        await upstream.requests[0].closed_by_peer()
-    # The first service has recorded the call at its stop, if not before.
+async def test_a_call_whose_process_was_lost_stays_unknown(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    outbox = Outbox(tmp_path / "usage", LOG, max_bytes=1024**3)
+    outbox.begin(UsageRecord(call_id="lost", at=time.time(), provider="openai", model_served="gpt-4o"))
+    outbox.close()
     async with model_service(tmp_path, upstream) as service:
         found = await reprice(service, apply=True)
         assert [(each.reason, each.calls) for each in found.models[0].unpriced] == [("USAGE_UNKNOWN", 1)]

@@ -275,7 +275,7 @@ async def test_a_whole_answer_is_ended_from_outside(service: ModelService, upstr
     assert await upstream.requests[-1].closed_by_peer() - asked_at < 1
     assert (await answer).reason == "CALL_CANCELLED"
     [row] = (await list_usage(service, *RED)).rows
-    assert (row.sums.failed_calls, row.sums.unpriced_calls) == (1, 1)
+    assert (row.sums.failed_calls, row.sums.unpriced_calls) == (1, 0)
 
 
 async def test_a_call_must_be_named(service: ModelService) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.models.limits import time_limits
+from services.models.limits import limiter, time_limits
 from tests.support.redis import RedisServer, find_program, running_redis
 
 PATIENCE_SECONDS = 30.0
@@ -32,5 +32,7 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture
 def patient_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores that are waited for: their limits of time are for servers that are away, and not for a busy machine."""
-    monkeypatch.setattr(time_limits, "COMMAND_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(time_limits, "CONNECT_SECONDS", PATIENCE_SECONDS)
+    for name in ("COMMAND_SECONDS", "CONNECT_SECONDS"):
+        monkeypatch.setattr(time_limits, name, PATIENCE_SECONDS)
+    for name in ("LOAD_SECONDS", "SETTLE_SECONDS"):
+        monkeypatch.setattr(limiter, name, PATIENCE_SECONDS)

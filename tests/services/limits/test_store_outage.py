@@ -138,6 +138,37 @@ async def test_shares_of_a_process_while_the_store_is_away(server: StoreServer, 
         assert told[-1] == "the store of the limits is there"
 
 
+async def test_a_call_is_counted_whose_admission_was_lost_in_a_crash(
+    postgresql_url: str, postgresql_server: PostgreSQLServer, patient_stores: None
+) -> None:
+    async with limiter_on(postgresql_store(postgresql_url)) as limiter:
+        running = await admitted(limiter, BUDGET)
+        with stopped(postgresql_server):
+            assert (await admitted(limiter, BUDGET, estimate=Estimate(0, 0))).decision.is_degraded
+            await running.settle(0, 500)
+        # The crash itself loses the last tenths of a second, in which the budget may have been loaded, too.
+        with psycopg.connect(postgresql_url, autocommit=True) as operator:
+            operator.execute("TRUNCATE limit_reservation, limit_counter")
+            operator.execute("INSERT INTO limit_counter VALUES ('budget|t|total', 0, 0, 0, 0, 4611686018427387904)")
+        await has_spent(limiter, 500)
+
+
+async def test_a_cold_budget_is_not_loaded_before_all_ends_of_its_calls_are_counted(
+    postgresql_url: str, patient_stores: None
+) -> None:
+    ledger = Spent(0)
+    with psycopg.connect(postgresql_url, autocommit=True) as operator:
+        async with limiter_on(postgresql_store(postgresql_url), ledger) as limiter:
+            running = await admitted(limiter, BUDGET)
+            operator.execute("ALTER FUNCTION limit_settle RENAME TO limit_settle_of_old")
+            await running.settle(0, 500)
+            ledger.units = 500
+            operator.execute("TRUNCATE limit_counter, limit_reservation")
+            assert (await admitted(limiter, BUDGET, estimate=Estimate(0, 0))).decision.is_degraded
+            operator.execute("ALTER FUNCTION limit_settle_of_old RENAME TO limit_settle")
+            await has_spent(limiter, 500)
+
+
 async def test_a_budget_that_was_never_heard_of_has_no_share(server: StoreServer) -> None:
     async with limiter_on(server.store) as limiter:
         with server.stopped():

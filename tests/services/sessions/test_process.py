@@ -43,7 +43,7 @@ async def test_service_starts_and_drains_on_sigterm(tmp_path: Path) -> None:
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
         service.send(signal.SIGTERM)
         assert service.wait() == 0
-    assert [file.name for file in data.iterdir()] == ["sessions.db"]
+    assert {file.name for file in data.iterdir()} == {"sessions.db", "sessions.db-served", "sessions.db-turn"}
 
 
 async def test_service_on_postgresql_does_not_print_the_password(tmp_path: Path, postgresql_url: str) -> None:

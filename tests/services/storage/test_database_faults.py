@@ -24,7 +24,6 @@ from services.shared.errors import (
     StartupError,
     Unavailable,
 )
-from services.shared.sqlite import has_wal_reset_bug
 from tests.services.storage.notes import (
     FIRST_SCRIPT,
     SECOND_SCRIPT,
@@ -273,21 +272,3 @@ async def test_a_read_only_file_or_directory_is_refused(read_only: str) -> None:
             assert "cannot be written" in await refusal(url_of(file), folder / "notebook" / "migrations")
         finally:
             os.seteuid(0)
-
-
-@pytest.mark.parametrize(
-    ("version", "affected"),
-    [
-        ((3, 6, 23), False),
-        ((3, 40, 1), True),
-        ((3, 44, 5), True),
-        ((3, 44, 6), False),
-        ((3, 50, 6), True),
-        ((3, 50, 7), False),
-        ((3, 51, 2), True),
-        ((3, 51, 3), False),
-        ((3, 54, 0), False),
-    ],
-)
-def test_versions_with_the_wal_reset_bug_are_known(version: tuple[int, int, int], affected: bool) -> None:
-    assert has_wal_reset_bug(version) is affected

@@ -34,7 +34,7 @@ def modes(directory: Path) -> dict[str, str]:
 
 
 LOG_SECONDS = 5.0
-PRIVATE = {"notes.db": "600", "notes.db-shm": "600", "notes.db-wal": "600"}
+PRIVATE = {"notes.db": "600", "notes.db-shm": "600", "notes.db-turn": "600", "notes.db-wal": "600"}
 
 
 async def test_new_files_are_private_in_a_directory_that_is_not(data: Path, tmp_path: Path) -> None:
