@@ -7,12 +7,22 @@ is a line there and a module here.
 from __future__ import annotations
 
 import os
+import sys
 
 
 def main() -> None:
     """Runs `genai`."""
+    _open_standard_streams()
     # grpc would write of refused connections to the terminal, beside what the commands say of them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from genai_platform.cli.commands import genai
 
     genai(prog_name="genai")
+
+
+def _open_standard_streams() -> None:
+    """Opens those that were closed, as by `>&-`: another file would take the place of one, and get what is printed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest descriptor that is free: its own.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from genai_platform.cli.output import say
+from genai_platform.cli.ending import EXIT_NOT_SIGNED_IN, fail
 from genai_platform.connection import GatewayConnection
 from genai_platform.errors import GenAIError, Unauthenticated
 from genai_platform.tls import TlsFiles
 from genai_platform.v1 import access_pb2
 
 SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"]
-
-EXIT_FAILED = 1
-EXIT_NOT_SIGNED_IN = 4
 
 PAGE_SIZE = 500
 
@@ -69,9 +65,3 @@ def _call(connection: GatewayConnection, request: Message, answer_type: type[Ans
         if error.code() is grpc.StatusCode.UNIMPLEMENTED:
             fail("the gateway asks nobody for keys, and manages none; start it with AUTH_MODE=required")
         fail(str(error))
-
-
-def fail(problem: str, code: int = EXIT_FAILED) -> NoReturn:
-    """Ends the program."""
-    say(f"genai: {problem}")
-    sys.exit(code)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from genai_platform.cli.access import call, fail, read_all
+from genai_platform.cli.access import call, read_all
+from genai_platform.cli.ending import fail
 from genai_platform.cli.output import Columns, moment, output_option, say, write_records
 from genai_platform.v1.access_pb2 import (
     ListAuditEventsRequest,

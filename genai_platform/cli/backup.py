@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genai_platform.cli.access import fail
 from genai_platform.cli.archives import FORMAT, Entry, Manifest, add_file, add_manifest, sync, temporary
-from genai_platform.cli.installed import EXIT_CONFIG, require_services
+from genai_platform.cli.ending import EXIT_CONFIG, fail
+from genai_platform.cli.installed import require_services
 from genai_platform.cli.output import say
 from genai_platform.cli.postgresql import dump
 

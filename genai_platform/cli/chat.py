@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from genai_platform import GenAIPlatform, Media, to_dict
-from genai_platform.cli.access import fail
 from genai_platform.cli.answers import printable, stream_answer, tell_end, tell_usage
 from genai_platform.cli.dialog import converse, last_session, open_session
+from genai_platform.cli.ending import fail_interrupted
 from genai_platform.cli.output import say
 from genai_platform.cli.parameters import Pair
-from genai_platform.cli.platforms import EXIT_INTERRUPTED, opened
+from genai_platform.cli.platforms import opened
 from genai_platform.environment import read_variable
 from genai_platform.requests import MODEL_VARIABLE
 from genai_platform.streams import check_stored
+
+INPUT_BYTES = 32 * 1024 * 1024
+PIECE_BYTES = 64 * 1024
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -94,7 +98,7 @@ def chat(
                 fields["system"] = system
             response = _answer(platform, messages, fields, schema, output)
         except KeyboardInterrupt:
-            fail("interrupted; the call is ended, and its answer is incomplete", EXIT_INTERRUPTED)
+            fail_interrupted("interrupted; the call is ended, and its answer is incomplete")
     if verbose or (sys.stdout.isatty() and sys.stderr.isatty()):
         tell_usage(response)
 
@@ -135,8 +139,20 @@ def _read_input(text: str) -> str:
     """The text of the prompt, with what comes by standard input."""
     if sys.stdin.isatty():
         return text
-    piped = sys.stdin.buffer.read().decode(errors="replace").strip("\n")
+    piped = _read_pipe().decode(errors="replace").strip("\n")
     return "\n\n".join(part for part in (text, piped) if part)
+
+
+def _read_pipe() -> bytes:
+    """All of standard input. In pieces, because Python looks for Ctrl-C between these and not while it reads on."""
+    pieces, size = [], 0
+    stdin = cast(BufferedReader, sys.stdin.buffer)
+    while piece := stdin.read1(PIECE_BYTES):
+        pieces.append(piece)
+        size += len(piece)
+        if size > INPUT_BYTES:
+            raise click.UsageError(f"standard input has more than the {INPUT_BYTES // 1024**2} MiB that a call takes")
+    return b"".join(pieces)
 
 
 def _parts(text: str, files: tuple[Path, ...]) -> list[Any]:

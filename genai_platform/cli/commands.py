@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
+
+from genai_platform.cli.ending import EXIT_USAGE, fail, fail_by_machine, fail_interrupted
 
 
 class Entry(NamedTuple):
@@ -51,6 +53,23 @@ class Commands(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(entry.module), name)
         return command
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Runs the program. What the machine refuses ends it with one line; a reader of its output who has gone, which
+        click sees to, without a word."""
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            fail_by_machine(error)
+        except UnicodeEncodeError:
+            fail("an argument is not in UTF-8", EXIT_USAGE)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Runs a command, which Ctrl-C ends wherever it is."""
+        try:
+            return super().invoke(context)
+        except (KeyboardInterrupt, click.Abort):
+            fail_interrupted()
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -16,7 +16,7 @@ import grpc
 from genai_platform.api_key import FILE_VARIABLE, INSECURE_VARIABLE
 from genai_platform.api_key import VARIABLE as KEY_VARIABLE
 from genai_platform.channel import MODEL_SERVICE, SESSION_SERVICE, open_channel
-from genai_platform.cli.access import EXIT_FAILED
+from genai_platform.cli.ending import EXIT_FAILED
 from genai_platform.cli.findings import Finding, shown
 from genai_platform.cli.output import Columns, output_option, write_records
 from genai_platform.environment import read_variable, stands_in_file

@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.struct_pb2 import Struct
 
 from genai_platform.channel import MODEL_SERVICE, SESSION_SERVICE, open_channel
-from genai_platform.cli.access import EXIT_FAILED, fail
+from genai_platform.cli.ending import EXIT_FAILED, fail
 from genai_platform.cli.output import Columns, output_option, write_records
 from genai_platform.environment import read_variable
 from genai_platform.errors import TLS_FAILURES

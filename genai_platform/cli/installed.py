@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from genai_platform.cli.access import fail
-
-EXIT_CONFIG = 78
+from genai_platform.cli.ending import EXIT_CONFIG, fail
 
 
 def require_services(what: str) -> None:

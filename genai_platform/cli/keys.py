@@ -6,7 +6,8 @@ import asyncio
 
 import click
 
-from genai_platform.cli.access import call, fail, read_all
+from genai_platform.cli.access import call, read_all
+from genai_platform.cli.ending import fail
 from genai_platform.cli.output import (
     Columns,
     moment,

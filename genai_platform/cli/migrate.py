@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from genai_platform.cli.access import EXIT_FAILED
+from genai_platform.cli.ending import EXIT_FAILED
 from genai_platform.cli.installed import require_services
 
 SERVICES = ("sessions", "models", "gateway")

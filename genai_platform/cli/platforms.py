@@ -6,9 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from genai_platform import GenAIError, GenAIPlatform, Unauthenticated
-from genai_platform.cli.access import EXIT_NOT_SIGNED_IN, fail
-
-EXIT_INTERRUPTED = 130
+from genai_platform.cli.ending import EXIT_NOT_SIGNED_IN, fail, fail_interrupted
 
 HINTS = {
     "MODEL_NOT_FOUND": "`genai models list` shows the names",
@@ -20,22 +18,17 @@ HINTS = {
 
 @contextlib.contextmanager
 def opened() -> Iterator[GenAIPlatform]:
-    """The platform, for the length of a block. Ends the program where a call fails or Ctrl-C interrupts it.
-
-    A reader of the output that has gone is left to click, which ends the program without a word.
-    """
+    """The platform, for the length of a block. Ends the program where a call fails or Ctrl-C interrupts it."""
     try:
         with GenAIPlatform() as platform:
             yield platform
     except KeyboardInterrupt:
-        fail("interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        raise
+        fail_interrupted()
     except Unauthenticated as error:
         fail(str(error), EXIT_NOT_SIGNED_IN)
     except GenAIError as error:
         fail(explain(error))
-    except (TypeError, ValueError, OSError) as error:
+    except (TypeError, ValueError) as error:
         fail(str(error))
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from genai_platform.cli import postgresql
-from genai_platform.cli.access import fail
 from genai_platform.cli.archives import Damaged, Entry, Manifest, member_file, opened, sync, temporary
 from genai_platform.cli.backup import describe
-from genai_platform.cli.installed import EXIT_CONFIG, require_services
+from genai_platform.cli.ending import EXIT_CONFIG, fail
+from genai_platform.cli.installed import require_services
 from genai_platform.cli.output import say
 
 if TYPE_CHECKING:

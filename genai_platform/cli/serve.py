@@ -18,8 +18,8 @@ from typing import Any
 import click
 
 from genai_platform import DeregisterModelRequest, GenAIError, GenAIPlatform, ModelCapabilities, RegisterModelRequest
-from genai_platform.cli.access import EXIT_FAILED, fail
-from genai_platform.cli.installed import EXIT_CONFIG, require_services
+from genai_platform.cli.ending import EXIT_CONFIG, EXIT_FAILED, fail
+from genai_platform.cli.installed import require_services
 from genai_platform.cli.output import say
 from genai_platform.environment import read_variable
 from genai_platform.local_model import CONTEXT_TOKENS, LocalModelError, find_weights

@@ -11,6 +11,7 @@ import click
 from genai_platform.cli.output import Columns, moment, output_option, say, write_record, write_records
 from genai_platform.cli.parameters import NANO
 from genai_platform.cli.platforms import opened
+from genai_platform.v1.usage_pb2 import LimitUse
 
 GROUPS = {
     "day": "day",
@@ -45,11 +46,11 @@ MINE: Columns = {
 LIMITS: Columns = {
     "LIMIT": lambda use: use.limit.id,
     "OF": lambda use: f"{use.limit.scope_kind} {use.limit.scope_id}".strip(),
-    "RESOURCE": lambda use: use.limit.resource,
+    "RESOURCE": lambda use: "usd" if _is_money(use) else use.limit.resource,
     "WINDOW": lambda use: use.limit.window,
-    "USED": lambda use: str(use.used) if use.HasField("used") else "-",
-    "AMOUNT": lambda use: str(use.limit.amount),
-    "LEFT": lambda use: str(use.remaining) if use.HasField("remaining") else "-",
+    "USED": lambda use: _units(use, use.used) if use.HasField("used") else "-",
+    "AMOUNT": lambda use: _units(use, use.limit.amount),
+    "LEFT": lambda use: _units(use, use.remaining) if use.HasField("remaining") else "-",
     "RESETS": lambda use: moment(use.resets_at),
 }
 
@@ -181,6 +182,14 @@ def read_groups(text: str) -> list[str]:
 def usd(nano_usd: int) -> str:
     """An amount in US dollars."""
     return f"{nano_usd / NANO:.6f}"
+
+
+def _is_money(use: LimitUse) -> bool:
+    return use.limit.resource == "nano_usd"
+
+
+def _units(use: LimitUse, number: int) -> str:
+    return usd(number) if _is_money(use) else str(number)
 
 
 def _field(name: str) -> Callable[[Any], str]:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import resource
+import sys
 import time
 from typing import NamedTuple
 
@@ -81,6 +82,15 @@ class _Watch:
 
 
 _watch: _Watch | None = None
+
+
+def open_standard_streams() -> None:
+    """Opens those that were closed, as by `>&-`: a database's file would take the place of one, and what gRPC's core
+    prints would go into it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest descriptor that is free: its own.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def raise_descriptor_limit(log: Log) -> None:

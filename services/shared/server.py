@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -172,12 +173,17 @@ async def _drain(server: Server, grace_seconds: float, stop_now: asyncio.Event) 
 
 def announce(line: str) -> None:
     """Prints the line that says where the service listens, for a person or for the program that started this one."""
-    print(line, flush=True)
+    try:
+        print(line, flush=True)
+    except OSError:
+        # Nobody reads it. Python would fail with it once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs a service's main coroutine. An error ends the process with one line on standard error: a StartupError with
     exit code 78, a ServingLost with 70."""
+    descriptors.open_standard_streams()
     return_large_blocks()
     wake_up_without_interrupting()
     try:

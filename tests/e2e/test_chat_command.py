@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from genai_platform import GenAIPlatform
 from tests.e2e.test_platform import Upstream, delta, ending
-from tests.rows import row
-from tests.scripted_upstream import event_stream
+from tests.rows import for_each, row
+from tests.scripted_upstream import event_stream, json_answer
+from tests.services.model_service import completion
 from tests.support.processes import environment, running_platform
 
 SCRIPT = str(Path(sys.executable).with_name("genai"))
@@ -25,6 +32,8 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 # A shell that runs the tests in the background has them ignore Ctrl-C, which children inherit.
 OBEYING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 PROGRAM = OBEYING + "from genai_platform.cli import main; main()"
+AT_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n" + PROGRAM
+"""The same in a session whose terminal is its standard input, where Ctrl-C is typed."""
 
 
 class Chat:
@@ -47,13 +56,13 @@ class Chat:
             timeout=SECONDS,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", PROGRAM, "chat", *arguments]
         return subprocess.Popen(
             command,
             cwd=self.directory,
             env=self.variables,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -98,19 +107,30 @@ def test_conversation_is_continued(chat: Chat, upstream: Upstream) -> None:
 
 
 class Terminal:
-    """A conversation at a terminal of its own; words are read apart."""
+    """A command at a terminal of its own, by default a conversation; words are read apart, or there too."""
 
-    def __init__(self, chat: Chat, *arguments: str) -> None:
+    def __init__(self, chat: Chat, *arguments: str, words_apart: bool = True, **variables: str) -> None:
         self.descriptor, inside = os.openpty()
         self._shown = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "chat", *arguments],
+            [sys.executable, "-c", AT_TERMINAL, *(arguments or ["chat"])],
             cwd=chat.directory,
-            env=chat.variables,
+            env=chat.variables | {"TERM": "xterm"} | variables,
             stdin=inside,
             stdout=inside,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if words_apart else inside,
+            start_new_session=True,
         )
+        self._path = os.ttyname(inside)
+        os.close(inside)
+
+    def wait_until_taken(self) -> None:
+        """Waits until the command has read what was typed."""
+        deadline = time.monotonic() + SECONDS
+        inside = os.open(self._path, os.O_RDWR | os.O_NOCTTY)
+        while fcntl.ioctl(inside, termios.FIONREAD, bytes(4)) != bytes(4):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         os.close(inside)
 
     def wait_for(self, text: bytes) -> None:
@@ -123,6 +143,15 @@ class Terminal:
 
     def type(self, keys: bytes) -> None:
         os.write(self.descriptor, keys)
+
+    def rest(self) -> str:
+        """Waits for the end, and returns what is shown until then."""
+        with contextlib.suppress(OSError):
+            # Once nobody has the terminal any more, to read from it fails.
+            while select.select([self.descriptor], [], [], SECONDS)[0]:
+                self._shown += os.read(self.descriptor, 4096)
+        os.close(self.descriptor)
+        return self._shown.decode()
 
     def leave(self) -> str:
         """Types Ctrl-D, and returns the words that were said."""
@@ -180,12 +209,55 @@ def test_schema_and_files_and_preview(chat: Chat, upstream: Upstream) -> None:
     assert "ANSWER_INVALID" in refused.stderr
 
 
+def test_answer_that_follows_the_schema_is_printed_as_its_value(chat: Chat, upstream: Upstream) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    (chat.directory / "schema.json").write_text(json.dumps(schema))
+    upstream.server.play(json_answer(completion('{"n": 3}')))
+    done = chat.run("How many?", "--schema", "schema.json")
+    assert (done.returncode, done.stdout) == (0, '{"n": 3}\n'), done.stderr
+    sent = upstream.server.requests[-1].json()["response_format"]["json_schema"]["schema"]
+    assert sent["properties"] == {"n": {"type": "integer"}}
+    for text, words in (("[1]", "its root must be an object"), ("{", "is no JSON")):
+        (chat.directory / "wrong.json").write_text(text)
+        refused = chat.run("How many?", "--schema", "wrong.json")
+        assert (refused.returncode, refused.stdout, words in refused.stderr) == (WRONG_USAGE, "", True)
+
+
+def test_registered_prompt_comes_before_the_text(chat: Chat, address: str, upstream: Upstream) -> None:
+    with GenAIPlatform(address) as platform:
+        of_gpt = {"model": "gpt-4o"}
+        platform.prompts.register("support", "You help {{name}}.", labels=["production"], defaults=of_gpt)
+        platform.prompts.register("support", "You help {{name}} briefly.", defaults=of_gpt)
+    for arguments, system in (
+        (["--label", "production"], "You help Ada."),
+        (["--version", "2"], "You help Ada briefly."),
+        ([], "You help Ada."),
+    ):
+        with row(*arguments):
+            done = chat.run("Hi", "--prompt", "support", *arguments, "--var", "name=Ada")
+            assert (done.returncode, done.stdout) == (0, "pong\n"), done.stderr
+            messages = upstream.server.requests[-1].json()["messages"]
+            assert [message["content"] for message in messages] == [system, "Hi"]
+    assert chat.run("Hi", "--prompt", "support", "--version", "2", "--var", "name=Ada", GENAI_MODEL="").returncode == 0
+    for arguments, code, words in (
+        (["--prompt", "support"], FAILED, "name"),
+        (["--prompt", "suport", "--var", "name=Ada"], FAILED, "genai prompts list"),
+        (["--prompt", "support", "--version", "9", "--var", "name=Ada"], FAILED, "version 9"),
+        (["--prompt", "support", "--var", "name"], WRONG_USAGE, "--var"),
+    ):
+        with row(*arguments):
+            refused = chat.run("Hi", *arguments)
+            assert (refused.returncode, refused.stdout) == (code, "")
+            assert words in refused.stderr
+
+
 def test_what_goes_wrong_is_one_line_that_says_what_to_do(chat: Chat) -> None:
     for arguments, variables, code, words in (
         (["Hi", "-m", "gtp-4o"], {}, FAILED, "genai models list"),
         (["Hi"], {"GENAI_GATEWAY_URL": "127.0.0.1:1"}, FAILED, "start the services"),
         (["Hi"], {"GENAI_MODEL": ""}, WRONG_USAGE, "--model"),
         ([], {}, WRONG_USAGE, "give a TEXT"),
+        (["Hi", "--continue"], {"XDG_STATE_HOME": "/dev/null"}, FAILED, "/dev/null/genai: not a directory"),
         (["Hi", "--label", "new"], {}, WRONG_USAGE, "--prompt"),
     ):
         with row(*arguments):
@@ -194,6 +266,12 @@ def test_what_goes_wrong_is_one_line_that_says_what_to_do(chat: Chat) -> None:
             assert words in done.stderr
             assert "Traceback" not in done.stderr
             assert code == WRONG_USAGE or len(done.stderr.splitlines()) == 1
+    endless = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
+    with endless, chat.start("Hi", stdin=endless.stdout) as process:
+        assert process.stderr
+        assert b"more than the 32 MiB" in process.stderr.read()
+        assert process.wait(SECONDS) == WRONG_USAGE
+        endless.kill()
 
 
 def test_interrupt_ends_the_call(chat: Chat, upstream: Upstream) -> None:
@@ -220,3 +298,59 @@ def test_reader_that_has_gone_is_no_traceback(chat: Chat, upstream: Upstream) ->
         process.stdout.close()
         upstream.loop.call_soon_threadsafe(gate.set)
         assert (process.wait(SECONDS), process.stderr.read()) == (1, b"")
+
+
+@pytest.mark.parametrize("arguments", [[], ["Hi", "-o", "json"]], ids=" ".join)
+def test_interrupt_while_a_pipe_is_read(chat: Chat, arguments: list[str]) -> None:
+    with chat.start(*arguments, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        # More than the pipe holds: once it is taken, the command is reading.
+        process.stdin.write(b"x" * 200_000)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(SECONDS), process.stderr.read()) == (INTERRUPTED, b"genai: interrupted\n")
+
+
+def test_interrupt_while_a_terminal_is_read(chat: Chat) -> None:
+    terminal = Terminal(chat, "prompts", "create", "typed", words_apart=False)
+    terminal.type(b"Be brief.\n")
+    terminal.wait_for(b"Be brief.")
+    terminal.wait_until_taken()
+    terminal.type(b"\x03")
+    assert terminal.rest().endswith("^C\r\ngenai: interrupted\r\n")
+    assert terminal.process.wait(SECONDS) == INTERRUPTED
+
+
+def test_colours_are_for_terminals_that_want_them(chat: Chat) -> None:
+    for variables, has_colours in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+        with row(*variables):
+            terminal = Terminal(chat, "chat", "Hi", words_apart=False, **variables)
+            shown = terminal.rest()
+            assert terminal.process.wait(SECONDS) == 0
+            assert ("pong" in shown, "tokens" in shown, "\x1b[" in shown) == (True, True, has_colours)
+
+
+@for_each("redirected", [">&-", "<&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_standard_streams_are_none_of_the_commands_business(chat: Chat, redirected: str) -> None:
+    shell = f'"$0" models list -o json {redirected}'
+    ended = subprocess.run(
+        ["sh", "-c", shell, SCRIPT], cwd=chat.directory, env=chat.variables, capture_output=True, timeout=SECONDS
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert (b"gpt-4o" in ended.stdout) == (">&-" not in redirected.split())
+
+
+def test_output_that_cannot_be_written_is_one_line(chat: Chat) -> None:
+    for command in (["--help"], ["models", "list"], ["chat", "Hi"]):
+        with row(*command), Path("/dev/full").open("w") as full:
+            ended = subprocess.run(
+                [SCRIPT, *command],
+                cwd=chat.directory,
+                env=chat.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=SECONDS,
+            )
+            assert (ended.returncode, ended.stderr) == (FAILED, b"genai: no space left on device\n")

@@ -174,6 +174,7 @@ def test_exit_codes_and_words_tell_what_went_wrong(genai: CommandLine) -> None:
         (["keys", "create", "app", "--project", "default", "--expires", "soon"], {}, WRONG_USAGE, "write 90d"),
         (["limits", "set", "tokens", "many", "--org"], {}, WRONG_USAGE, "'many' is no number"),
         (["limits", "set", "tokens", "5"], {}, WRONG_USAGE, "a limit has one scope"),
+        (["keys", "list", "--project", "\udcff"], {}, WRONG_USAGE, "is not in UTF-8"),
         (["nothing"], {}, WRONG_USAGE, "No such command 'nothing'"),
     ):
         with row(*arguments):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from services.models.limits.decisions import EVERY, WORDS, Crossing
+from services.models.limits.decisions import Crossing, limit_text
 from services.models.limits.webhook import Webhook
 from services.shared.logs import Log
 
@@ -46,7 +46,7 @@ def event_of(crossing: Crossing, now: datetime) -> dict[str, Any]:
     """The event about a crossing. Its `id` is the same whenever the same percent of the same window is told."""
     rule = crossing.rule
     name = f"{crossing.key}|{crossing.percent}".encode()
-    budget = f"{rule.amount} {WORDS[rule.resource]}{EVERY.get(rule.window, '')}"
+    budget = limit_text(rule)
     return {
         "id": hashlib.blake2b(name, digest_size=16).hexdigest(),
         "kind": KIND,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -15,6 +16,8 @@ from services.shared.errors import LimitExceeded, PlatformError, PreconditionFai
 
 SLOT_RETRY_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
+
+NANO = 10**9
 
 LIMITS_TRAILER = "ratelimit"
 """The trailing metadata with the tightest limit of each resource, as the header of the same name in
@@ -202,9 +205,20 @@ WORDS: dict[Resource, str] = {
     "requests": "requests",
     "tokens": "tokens",
     "concurrent": "calls at once",
-    "nano_usd": "nano-USD",
+    "nano_usd": "USD",
 }
 EVERY = {"min": " a minute", "hour": " an hour", "day": " a day", "week": " a week", "month": " a month"}
+
+
+def amount_text(rule: Rule, units: int | None = None) -> str:
+    """Units of a limit for people, by default its amount: money in USD, whose billionths are counted."""
+    number = rule.amount if units is None else units
+    return f"{(Decimal(number) / NANO).normalize():f}" if rule.resource == "nano_usd" else str(number)
+
+
+def limit_text(rule: Rule) -> str:
+    """The amount of a limit with its unit and window, such as `50 USD a month`."""
+    return f"{amount_text(rule)} {WORDS[rule.resource]}{EVERY.get(rule.window, '')}"
 
 
 def refusal(standing: Standing, others: Sequence[Standing] = ()) -> LimitExceeded:
@@ -224,13 +238,13 @@ def refusal(standing: Standing, others: Sequence[Standing] = ()) -> LimitExceede
 
 def _message(standing: Standing) -> str:
     rule = standing.rule
-    limit = f"{rule.amount} {WORDS[rule.resource]}{EVERY.get(rule.window, '')}"
-    name = f"the limit {rule.id} of {standing.charge.scope}, {limit},"
+    name = f"the limit {rule.id} of {standing.charge.scope}, {limit_text(rule)},"
     if standing.charge.kind == "slots":
         return f"{name} is reached; try again when a call has ended"
     if standing.charge.kind == "budget":
         until = f"; its window ends at {standing.window_end}" if standing.window_end else ""
-        return f"{name} leaves {standing.remaining}, and this call probably takes {standing.charge.units}{until}"
+        left, wanted = (amount_text(rule, units) for units in (standing.remaining, standing.charge.units))
+        return f"{name} leaves {left}, and this call probably takes {wanted}{until}"
     if standing.retry_seconds is None:
         return f"{name} allows {standing.charge.burst} at once, and this call probably takes {standing.charge.units}"
     return f"{name} is reached; try again in {standing.retry_seconds:.1f} s"

@@ -73,6 +73,7 @@ async def test_each_limit_refuses_in_its_own_words(store: LimitStore) -> None:
         await admitted(limiter, BUDGET, estimate=Estimate(1, 9_500))
         budget = await refused(limiter, BUDGET)
         assert (budget.reason, budget.retry_after) == ("BUDGET_EXHAUSTED", None)
+        assert "team:t, 0.00001 USD a month, leaves 0.0000005, and this call probably takes 0.0" in budget.message
         assert budget.metadata["remaining"] == "500"
         assert budget.metadata["spent_nano_usd"] == "9500"
         assert budget.metadata["window_end"].endswith("-01T00:00:00Z")
