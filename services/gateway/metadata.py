@@ -5,18 +5,21 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import grpc
 
 from services.shared.error_details import DETAILS_KEY
 from services.shared.errors import InvalidRequest
 from services.shared.metadata import INTERNAL_PREFIX, REQUEST_ID_KEY, Metadata, belongs_to_hop, check_metadata
+from services.shared.received_fields import Field
 
 BINARY_SUFFIX = "-bin"
 
 # github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, "Header-Name".
 _KEY = re.compile(r"[0-9a-z_.-]+")
+
+Form: TypeAlias = Literal["text", "binary", "none"]
 
 MAX_KEYS = 1024
 """Keys whose form is remembered."""
@@ -29,16 +32,27 @@ def forwarded(received: Metadata, withheld: Collection[str] = ()) -> Metadata:
     would neither send nor fail the call.
     """
     check_metadata(received)
-    fields = tuple(field for field in received if not _ends_here(field[0]) and field[0] not in withheld)
-    for key, value in fields:
-        if not _is_sendable(key, value):
+    fields = []
+    for field in received:
+        key, value = field
+        if _ends_here(key) or key in withheld:
+            continue
+        if not _is_sendable(_form_of(key), value):
             raise _invalid(key)
-    return fields
+        fields.append(field)
+    return tuple(fields)
 
 
-def returned(received: Iterable[tuple[str, str | bytes]]) -> Metadata:
+def returned(received: Iterable[Field]) -> Metadata:
     """The backend's metadata for the caller: those that are not of a hop and that grpc can send."""
-    return tuple((key, value) for key, value in received if _may_return(key) and _is_sendable(key, value))
+    fields = []
+    for field in received:
+        key, value = field
+        form = _form_to_return(key)
+        # A text that is not UTF-8 comes as bytes, none of which is ASCII.
+        if form == "binary" or (form == "text" and value.isascii() and value.isprintable()):  # type: ignore[union-attr]
+            fields.append(field)
+    return tuple(fields)
 
 
 class Fields(grpc.aio.Metadata):  # type: ignore[misc]  # grpc ships no types
@@ -66,8 +80,8 @@ async def received_last(onward: Any) -> Metadata:
 
 
 @functools.lru_cache(MAX_KEYS)
-def _may_return(key: str) -> bool:
-    return key == DETAILS_KEY or not belongs_to_hop(key)
+def _form_to_return(key: str) -> Form:
+    return _form_of(key) if key == DETAILS_KEY or not belongs_to_hop(key) else "none"
 
 
 def _is_for_gateway(key: str) -> bool:
@@ -79,17 +93,22 @@ def _ends_here(key: str) -> bool:
     return key == REQUEST_ID_KEY or _is_for_gateway(key)
 
 
-def _is_sendable(key: str, value: str | bytes) -> bool:
-    """Whether grpc sends a field: the key has lower-case letters, digits and `_.-`; the value is binary or ASCII."""
+@functools.lru_cache(MAX_KEYS)
+def _form_of(key: str) -> Form:
+    """The form of a key's values. Keys have lower-case letters, digits and `_.-`."""
+    if not _KEY.fullmatch(key):
+        return "none"
     if key.endswith(BINARY_SUFFIX):
         # The bare suffix is a text key to grpc's core and a binary one to its Python half.
-        return key != BINARY_SUFFIX and _is_key(key)
-    return _is_key(key) and isinstance(value, str) and value.isascii() and value.isprintable()
+        return "none" if key == BINARY_SUFFIX else "binary"
+    return "text"
 
 
-@functools.lru_cache(MAX_KEYS)
-def _is_key(key: str) -> bool:
-    return bool(_KEY.fullmatch(key))
+def _is_sendable(form: Form, value: str | bytes) -> bool:
+    """Whether grpc sends a value: a binary one, or one of ASCII."""
+    if form == "text":
+        return isinstance(value, str) and value.isascii() and value.isprintable()
+    return form == "binary"
 
 
 def _invalid(key: str) -> InvalidRequest:

@@ -36,6 +36,18 @@ _PURPOSE = b"genai caller identity 1\0"
 """Beginning of all that is signed here, so that a signature of something else is none of an identity."""
 
 
+class SignedIdentity:
+    """An identity that was found to be signed."""
+
+    __slots__ = ("granted", "identity", "issued_at")
+
+    def __init__(self, identity: CallerIdentity) -> None:
+        self.identity = identity
+        self.issued_at = identity.issued_at.ToMicroseconds() / 1e6
+        self.granted: set[str] = set()
+        """The scopes that it was found to have."""
+
+
 class IdentitySigner:
     """Signs identities with the first of its keys, and accepts those that any of them has signed.
 
@@ -47,8 +59,8 @@ class IdentitySigner:
         assert keys, "there is a key"
         self._keys = tuple(keys)
         self._now = now
-        self._known: dict[bytes, tuple[CallerIdentity, float]] = {}
-        """Identities that were found to be signed, with the times at which they were, by their values."""
+        self._known: dict[bytes, SignedIdentity] = {}
+        """The signed identities by their values."""
 
     def sign(self, identity: CallerIdentity) -> bytes:
         """The value of the metadata field for an identity, which is dated now."""
@@ -58,7 +70,7 @@ class IdentitySigner:
         data = signed.SerializeToString()
         return _signature(self._keys[0], data) + data
 
-    def read(self, value: bytes) -> CallerIdentity:
+    def read(self, value: bytes) -> SignedIdentity:
         """The identity in a value, for equal values the same object.
 
         Raises Unauthenticated IDENTITY_INVALID for one that none of the keys has signed, or that is not of this minute.
@@ -69,21 +81,19 @@ class IdentitySigner:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[value] = known
-        identity, issued_at = known
-        age = self._now() - issued_at
+        age = self._now() - known.issued_at
         if not -EARLY_SECONDS <= age <= VALID_SECONDS:
             raise _invalid(f"it is {age:.0f} s old; the clocks of the machines may differ")
-        return identity
+        return known
 
-    def _verify(self, value: bytes) -> tuple[CallerIdentity, float]:
+    def _verify(self, value: bytes) -> SignedIdentity:
         signature, data = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
         if not any(hmac.compare_digest(_signature(key, data), signature) for key in self._keys):
             raise _invalid("no key of this service has signed it; GENAI_INTERNAL_KEYS must be the same everywhere")
         try:
-            identity = CallerIdentity.FromString(data)
+            return SignedIdentity(CallerIdentity.FromString(data))
         except DecodeError:
             raise _invalid("it cannot be read") from None
-        return identity, identity.issued_at.ToMicroseconds() / 1e6
 
 
 class Callers:
@@ -122,9 +132,11 @@ class Callers:
             )
         if len(values) > 1 or not isinstance(values[0], bytes):
             raise _invalid("there must be exactly one")
-        identity = self._signer.read(values[0])
-        check_scope(identity, scope)
-        return identity
+        signed = self._signer.read(values[0])
+        if scope not in signed.granted:
+            check_scope(signed.identity, scope)
+            signed.granted.add(scope)
+        return signed.identity
 
     def onward(self, identity: CallerIdentity | None) -> Metadata:
         """The metadata by which a service hands a caller's identity on to another service."""

@@ -1,16 +1,18 @@
 """Authentication: the identity of a caller, from the API key or token in the metadata of its call, else from the client
 certificate of its connection.
 
-Keys are looked up in the snapshot, at every call anew, so that a revoked one is refused as soon as the snapshot has the
-news; nothing waits for the database.
+Keys are looked up in the snapshot, so that a revoked one is refused as soon as the snapshot has the news; nothing waits
+for the database. The same key is only looked up again when the snapshot has changed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import grpc
 
@@ -41,9 +43,20 @@ SIGNED_SECONDS = 5.0
 """Time for which a signed identity is used again; services accept it for a minute."""
 
 MAX_BOUND = 1000
+MAX_RECALLED = 4096
 
 _NO_HASH = bytes(32)
 """A hash that keys with an unknown id are compared with, so that the time tells nothing."""
+
+
+class _Recalled(NamedTuple):
+    """A key that a caller was admitted with."""
+
+    entry: Entry
+    seq: int
+    """The state of the snapshot in which it was found."""
+    until: float
+    """The time from which its secret is not accepted any more."""
 
 
 class Authenticator(Callers):
@@ -74,6 +87,9 @@ class Authenticator(Callers):
         self._now = now
         self._bound: dict[Certificate, tuple[int, BoundCaller]] = {}
         """The callers of certificates, with the state of the snapshot that they were derived from."""
+        self._recalled: dict[bytes, _Recalled] = {}
+        """The keys of earlier calls, which any address may use, by the digests of what was sent."""
+        self._digest_key = secrets.token_bytes(32)
         self._sign = signer.sign
         self.require(signer)
 
@@ -87,13 +103,45 @@ class Authenticator(Callers):
         self, metadata: Metadata, scope: str, peer: str, context: grpc.aio.ServicerContext | None
     ) -> Caller:
         """A caller with its identity. Raises as `identify` does."""
+        if recalled := self._recall(metadata, scope):
+            self._last_used.note(recalled.key.id)
+            return recalled
         credentials = set(_credentials(metadata))
         certificate = None if credentials else self._certificate_of(context)
         caller = self._find_bound(certificate) if certificate else await self._find(credentials, peer)
         check_scope(caller.identity, scope)
         if isinstance(caller, Entry):
+            caller.granted.add(scope)
+            self._remember(metadata, caller)
             self._last_used.note(caller.key.id)
         return caller
+
+    def _recall(self, metadata: Metadata, scope: str) -> Entry | None:
+        """The key of an earlier call that has sent the same, as long as nothing has changed for it."""
+        sent = _only_field(metadata)
+        known = self._recalled.get(self._digest(sent)) if sent else None
+        if known is None or known.seq != self._keeper.snapshot.seq or scope not in known.entry.granted:
+            return None
+        if self._now() >= known.until or self._keeper.age_seconds() > self._max_staleness:
+            return None
+        return known.entry
+
+    def _remember(self, metadata: Metadata, entry: Entry) -> None:
+        """Remembers a key that was found, unless its callers' addresses must be looked at."""
+        sent = _only_field(metadata)
+        if not sent or entry.key.cidrs:
+            return
+        until = entry.expires_at
+        if self._now() < entry.previous_until < until:
+            # The secret may be the previous one.
+            until = entry.previous_until
+        if len(self._recalled) >= MAX_RECALLED:
+            self._recalled.clear()
+        self._recalled[self._digest(sent)] = _Recalled(entry, self._keeper.snapshot.seq, until)
+
+    def _digest(self, sent: str) -> bytes:
+        # So that secrets are not in memory for longer than their calls.
+        return hashlib.blake2b(sent.encode(), key=self._digest_key, digest_size=16).digest()
 
     def _certificate_of(self, context: grpc.aio.ServicerContext | None) -> Certificate | None:
         return self._read_certificate(context) if self._read_certificate and context else None
@@ -198,6 +246,17 @@ def _only(credentials: Collection[str]) -> str:
     if len(credentials) > 1:
         raise _invalid("the call has several API keys; send one")
     return next(iter(credentials))
+
+
+def _only_field(metadata: Metadata) -> str:
+    """The only field that may hold a credential; "" if there are none or several."""
+    sent: str | bytes = ""
+    for key, value in metadata:
+        if key in CREDENTIAL_KEYS:
+            if sent:
+                return ""
+            sent = value
+    return sent if isinstance(sent, str) else ""
 
 
 def _credentials(metadata: Metadata) -> Iterator[str]:

@@ -38,6 +38,7 @@ class Entry:
         "_networks",
         "_snapshot",
         "expires_at",
+        "granted",
         "hash",
         "key",
         "previous_hash",
@@ -53,6 +54,8 @@ class Entry:
         self.previous_until = key.previous_until.ToMicroseconds() / 1e6
         self.expires_at = key.expires_at.ToMicroseconds() / 1e6
         self._networks: Sequence[Network] = [ipaddress.ip_network(cidr) for cidr in key.cidrs]
+        self.granted: set[str] = set()
+        """The scopes that it was found to have."""
         self.forget()
 
     def forget(self) -> None:

@@ -43,10 +43,11 @@ def read_policy(text: str) -> CapturePolicy:
 
 def choose_policy(default: CapturePolicy, of_project: str, metadata: Metadata) -> CapturePolicy:
     """The policy for a call: its project's, else the operator's; none where the caller has opted out."""
-    if any(key == OPT_OUT_KEY and value == OPT_OUT for key, value in metadata):
-        return NOTHING
     try:
-        return read_policy(of_project) if of_project else default
+        policy = read_policy(of_project) if of_project else default
     except ValueError:
         # A project's word from a newer version must not expose what nobody here understands.
         return NOTHING
+    if policy.kind == "off" or any(key == OPT_OUT_KEY and value == OPT_OUT for key, value in metadata):
+        return NOTHING
+    return policy

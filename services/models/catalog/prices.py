@@ -42,19 +42,19 @@ class Tier(msgspec.Struct, frozen=True):
         if (in_prompt and self.prompt is None) or (in_completion and self.completion is None):
             return None
         from_cache, to_cache = usage.cached_prompt_tokens, usage.cache_write_tokens
-        kept_long = min(usage.long_cache_write_tokens, to_cache)
         prompt, completion = self.prompt or 0, self.completion or 0
+        if not from_cache and not to_cache:
+            return _rounded(in_prompt * prompt + in_completion * completion)
+        kept_long = min(usage.long_cache_write_tokens, to_cache)
         cached = prompt if self.cached_prompt is None else self.cached_prompt
         written = prompt if self.cache_write is None else self.cache_write
-        total = (
+        return _rounded(
             max(in_prompt - from_cache - to_cache, 0) * prompt
             + from_cache * cached
             + (to_cache - kept_long) * written
             + kept_long * (written if self.long_cache_write is None else self.long_cache_write)
             + in_completion * completion
         )
-        cost = (total + MILLION // 2) // MILLION
-        return cost if cost <= MAX_COST else None
 
     @classmethod
     def of(cls, prices: models_pb2.ModelPrices) -> Tier:
@@ -69,6 +69,11 @@ class Tier(msgspec.Struct, frozen=True):
             cache_write_nano_usd=self.cache_write,
             long_cache_write_nano_usd=self.long_cache_write,
         )
+
+
+def _rounded(millionths: int) -> int | None:
+    cost = (millionths + MILLION // 2) // MILLION
+    return cost if cost <= MAX_COST else None
 
 
 class Period(msgspec.Struct, frozen=True):

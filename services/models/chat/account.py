@@ -25,6 +25,7 @@ from services.shared.rpc import CallEnd
 
 NOBODY = CallerIdentity()
 NO_PROMPT = models_pb2.ResolvedPrompt()
+NO_TAGS: dict[str, str] = {}
 
 MAX_COUNT = 2**63 - 1
 """The largest count of a message."""
@@ -122,7 +123,7 @@ class Account:
         assert self._begun
         self.is_open = False
         usage = self.usage
-        unpriced = self._why_unpriced(served)
+        unpriced = "" if usage.HasField("cost_nano_usd") else self._why_unpriced(served)
         await self._ledger.outbox.end(
             msgspec.structs.replace(
                 self._begun,
@@ -147,9 +148,7 @@ class Account:
         )
 
     def _why_unpriced(self, served: Target) -> str:
-        """Why the cost is not known; empty if it is."""
-        if self.usage.HasField("cost_nano_usd"):
-            return ""
+        """Why the cost is not known."""
         [*earlier, usage] = self._usages
         is_whole = not earlier and not usage.not_at_list_price and not usage.long_cache_write_tokens
         # The rates must be those of the model that the record names.
@@ -178,7 +177,7 @@ class Account:
             prompt_version=prompt.version,
             prompt_label=prompt.label,
             # Those of the key are the operator's, and not the caller's to change.
-            tags={**request.tags, **identity.tags},
+            tags={**request.tags, **identity.tags} if request.tags or identity.tags else NO_TAGS,
             attempts=1,
         )
 

@@ -10,11 +10,11 @@ from proto import models_pb2
 from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.models.chat.account import Account
 from services.models.limits.budget_alerts import BudgetAlerts
-from services.models.limits.decisions import Decision, Standing
+from services.models.limits.decisions import LIMITS_TRAILER, Decision, Standing
 from services.models.limits.estimate import WORST_ANSWER_TOKENS, Estimator
 from services.models.limits.limiter import Admission, Limiter
 from services.models.limits.metrics import LimitMeter
-from services.models.limits.rules import RATE_WINDOWS, Facts, Rule
+from services.models.limits.rules import RATE_WINDOWS, Facts, Resource, Rule
 from services.models.providers.base import Conversation, Target
 from services.shared.call import Call
 from services.shared.errors import InvalidRequest, PreconditionFailed
@@ -68,6 +68,8 @@ class LimitedChat:
         self._admissions = 0
         self._counted: set[str] = set()
         """The limits on requests that have counted the chat."""
+        self._told: dict[Resource, str] = {}
+        """The tightest limits that its caller is told of."""
         self._settled_usages = 0
         """The attempts whose usage is settled already."""
         self._began = 0.0
@@ -145,14 +147,14 @@ class LimitedChat:
     def _note(self, decision: Decision) -> None:
         call = self._call
         assert call.identity
-        trailers = decision.trailers()
         # Of a limit that is not asked again, what it has said holds.
-        call.trailers = [*(dict(call.trailers) | dict(trailers)).items()] if call.trailers else trailers
+        self._told |= decision.told()
+        call.trailers = ((LIMITS_TRAILER, ", ".join(self._told.values())),) if self._told else ()
         self._limits.meter.note(decision, time.perf_counter() - self._began, call.identity)
         if decision.over and (warnings := decision.warnings):
             call.log_fields["over_limits"] = [standing.rule.id for standing in warnings]
-        if crossings := decision.crossings:
-            self._limits.alerts.tell(crossings)
+        if decision.has_crossed:
+            self._limits.alerts.tell(decision.crossings)
 
 
 def read_rules(limits: Sequence[LimitRule]) -> tuple[Rule, ...]:

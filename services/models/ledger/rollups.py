@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from services.models.ledger.records import OK, UsageRecord
@@ -14,6 +16,10 @@ DAY_SECONDS = 24 * 3600
 
 OTHER = "_OTHER"
 """The value that stands for all values of a tag beyond the counted ones."""
+
+
+_OWNER = attrgetter("team_id", "project_id", "key_id", "user_id", "provider", "model_served")
+_COUNTED = attrgetter("status", "input", "output", "cache_read", "reasoning", "cost_nano_usd")
 
 
 class RollupKey(NamedTuple):
@@ -43,15 +49,15 @@ class Sums:
     cost_nano_usd: int = 0
     unpriced_calls: int = 0
 
-    def add(self, record: UsageRecord) -> None:
-        self.calls += 1
-        self.failed += record.status != OK
-        self.input += record.input
-        self.output += record.output
-        self.cache_read += record.cache_read
-        self.reasoning += record.reasoning
-        self.cost_nano_usd += record.cost_nano_usd or 0
-        self.unpriced_calls += record.cost_nano_usd is None
+    @classmethod
+    def of(cls, records: Sequence[UsageRecord]) -> Sums:
+        """The sums of records."""
+        status, *counts, costs = zip(*map(_COUNTED, records), strict=True)
+        known_costs = [cost for cost in costs if cost is not None]
+        calls, failed = len(records), len(records) - status.count(OK)
+        prompt, answer, cache_read, reasoning = map(sum, counts)
+        unpriced = calls - len(known_costs)
+        return cls(calls, failed, prompt, answer, cache_read, reasoning, sum(known_costs), unpriced)
 
 
 CountedValue = Callable[[str, str], str]
@@ -73,20 +79,12 @@ def roll_up(
 ) -> list[tuple[RollupKey, Sums]]:
     """The rows of the records, in the order of their primary keys: writers that lock rows in one order cannot wait for
     each other."""
-    rows: dict[RollupKey, Sums] = {}
+    groups: dict[RollupKey, list[UsageRecord]] = defaultdict(list)
     for record in records:
-        key = RollupKey(
-            day_of(record.at),
-            record.team_id,
-            record.project_id,
-            record.key_id,
-            record.user_id,
-            record.provider,
-            record.model_served,
-        )
-        rows.setdefault(key, Sums()).add(record)
+        key = RollupKey(day_of(record.at), *_OWNER(record))
+        groups[key].append(record)
         for tag_key in tag_keys:
             if tag_key in record.tags:
                 value = counted(tag_key, record.tags[tag_key])
-                rows.setdefault(key._replace(tag_key=tag_key, tag_value=value), Sums()).add(record)
-    return sorted(rows.items())
+                groups[key._replace(tag_key=tag_key, tag_value=value)].append(record)
+    return [(key, Sums.of(group)) for key, group in sorted(groups.items())]

@@ -160,7 +160,7 @@ async def _insert_events(connection: AsyncConnection, records: Sequence[UsageRec
 def _event_values(record: UsageRecord) -> list[Any]:
     values = list(msgspec.structs.astuple(record))
     for place in _OBJECTS:
-        values[place] = _encode(values[place]).decode()
+        values[place] = _encode(values[place]).decode() if values[place] else "{}"
     return values
 
 

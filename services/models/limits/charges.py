@@ -51,8 +51,6 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     """The window of a budget."""
     member: str
     """The member of the rule's scope that is charged."""
-    takes_one: bool = False
-    """Whether every call takes one unit, whatever its estimate."""
 
     def microseconds(self, units: int) -> int:
         """The microseconds by which these units move a rate on: at least one for each call, and none for nothing."""
@@ -80,9 +78,13 @@ class Matches(msgspec.Struct, frozen=True, gc=False):
 
     def charges_for(self, estimate: Estimate) -> Sequence[Charge]:
         """The charges for a call with an estimate."""
-        return [
-            charge if charge.takes_one else _resize(charge, _units(charge.rule, estimate)) for charge in self.charges
-        ]
+        charges = list(self.charges)
+        for place, charge in enumerate(charges):
+            if charge.rule.resource == "tokens":
+                charges[place] = _resize(charge, estimate.tokens)
+            elif charge.rule.resource == "nano_usd":
+                charges[place] = _resize(charge, estimate.nano_usd or 0)
+        return charges
 
 
 def charges_of(
@@ -132,8 +134,7 @@ def _charge(key: str, rule: Rule, kind: Kind, units: int, span: Span, member: st
     burst = rule.amount if rule.burst is None else rule.burst
     tolerance = burst * RATE_WINDOWS[rule.window] // rule.amount if is_rate and rule.amount else 0
     is_settled = not is_rate or rule.resource != "requests"
-    is_enforced, takes_one = rule.action == "refuse", rule.resource in ("requests", "concurrent")
-    return Charge(key, rule, kind, units, cost, tolerance, burst, is_enforced, is_settled, span, member, takes_one)
+    return Charge(key, rule, kind, units, cost, tolerance, burst, rule.action == "refuse", is_settled, span, member)
 
 
 def _resize(charge: Charge, units: int) -> Charge:
@@ -161,10 +162,6 @@ def _microseconds(rule: Rule, units: int) -> int:
     if not rule.amount:
         return window
     return max(units * window // rule.amount, min(units, 1))
-
-
-def _units(rule: Rule, estimate: Estimate) -> int:
-    return estimate.tokens if rule.resource == "tokens" else estimate.nano_usd or 0
 
 
 def _key(rule: Rule, member: str, window: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from services.models.limits.charges import Charge
 from services.models.limits.rules import RATE_WINDOWS, Resource, Rule
-from services.models.limits.store import Outcome, Reading, State, may_go_on
+from services.models.limits.store import FITS, OVER, Outcome, Reading
 from services.models.limits.windows import FOREVER, MICROSECONDS
 from services.shared.errors import LimitExceeded, PlatformError, PreconditionFailed, QuotaViolation, Unavailable
 
@@ -19,13 +19,9 @@ STORE_RETRY_SECONDS = 1.0
 
 NANO = 10**9
 
-_RATE_TRAILERS: dict[Resource, tuple[str, str, str]] = {
-    resource: (f"x-ratelimit-limit-{resource}", f"x-ratelimit-remaining-{resource}", f"x-ratelimit-reset-{resource}")
-    for resource in ("requests", "tokens")
-}
-"""The trailers of the resources whose limits have their own."""
-
-BUDGET_TRAILER = "x-genai-budget-remaining-nano-usd"
+LIMITS_TRAILER = "ratelimit"
+"""The trailing metadata with the tightest limit of each resource, as the header of the same name in
+draft-ietf-httpapi-ratelimit-headers has them."""
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -79,6 +75,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
     over: Sequence[Standing] = ()
     """Those of the standings that the call is over."""
+    has_crossed: bool = False
+    """Whether the call has crossed a soft percent."""
 
     @property
     def refused_by(self) -> Standing | None:
@@ -105,7 +103,6 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
                 standing.charge.key, standing.rule, standing.charge.scope, percent, standing.used, standing.window_end
             )
             for standing in self.standings
-            if standing.crossed
             for percent in standing.crossed
         ]
 
@@ -118,53 +115,48 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
             return store_unavailable(standing)
         return refusal(standing, [other for other in self.refusing if other is not standing])
 
-    def trailers(self) -> Sequence[tuple[str, str]]:
-        """The metadata that tell a caller of its tightest limits, on success and failure alike."""
+    def told(self) -> dict[Resource, str]:
+        """The tightest limits, which a caller is told of on success and failure alike: an item of `LIMITS_TRAILER` for
+        each resource."""
         tightest: dict[Resource, Standing] = {}
         for standing in self.standings:
             charge = standing.charge
-            if not charge.is_enforced:
-                continue
-            known = tightest.get(charge.rule.resource)
-            if known is None or standing.remaining < known.remaining:
-                tightest[charge.rule.resource] = standing
-        trailers: list[tuple[str, str]] = []
-        for resource, standing in tightest.items():
-            if resource == "nano_usd":
-                trailers.append((BUDGET_TRAILER, str(standing.remaining)))
-            elif names := _RATE_TRAILERS.get(resource):
-                limit, remaining, reset = names
-                trailers += (limit, str(standing.charge.rule.amount)), (remaining, str(standing.remaining))
-                if standing.reset_seconds is not None:
-                    trailers.append((reset, str(math.ceil(standing.reset_seconds))))
-        return trailers
+            if charge.is_enforced:
+                resource = charge.rule.resource
+                known = tightest.get(resource)
+                if known is None or standing.remaining < known.remaining:
+                    tightest[resource] = standing
+        return {resource: _item(resource, standing) for resource, standing in tightest.items()}
 
 
 NO_DECISION = Decision()
 """The decision about a call to which no limit applies."""
 
 
+def _item(resource: Resource, standing: Standing) -> str:
+    reset = standing.reset_seconds
+    item = f'"{resource}";q={standing.charge.rule.amount};r={standing.remaining}'
+    return item if reset is None else f"{item};t={math.ceil(reset)}"
+
+
 def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:
     """Reads the decision of a store. No charge is cold or stale."""
-    is_charged = outcome.worst is State.FITS or may_go_on(charges, outcome.readings)
-    now = outcome.now
-    return decision_of(
-        [
-            _rate_standing(charge, reading, now, is_charged=is_charged)
-            if charge.kind == "rate"
-            else _counter_standing(charge, reading, now, is_charged=is_charged)
-            for charge, reading in zip(charges, outcome.readings, strict=True)
-        ]
-    )
+    now, is_charged = outcome.now, outcome.is_admitted
+    standings, has_crossed = [], False
+    for charge, reading in zip(charges, outcome.readings, strict=True):
+        if charge.kind == "rate":
+            standing = _rate_standing(charge, reading, now, is_charged)
+        else:
+            standing = _counter_standing(charge, reading, now, is_charged)
+            if standing.crossed:
+                has_crossed = True
+        standings.append(standing)
+    over = () if outcome.worst is FITS else [standing for standing in standings if standing.is_over]
+    return Decision(standings, over=over, has_crossed=has_crossed)
 
 
-def decision_of(standings: Sequence[Standing], *, is_degraded: bool = False) -> Decision:
-    """The decision that standings are of."""
-    return Decision(standings, is_degraded, over=[standing for standing in standings if standing.is_over])
-
-
-def _counter_standing(charge: Charge, reading: Reading, now: int, *, is_charged: bool) -> Standing:
-    is_over = reading.state is State.OVER
+def _counter_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
+    is_over = reading.state is OVER
     used = reading.used + reading.held
     if is_charged:
         used += charge.units
@@ -179,26 +171,21 @@ def _counter_standing(charge: Charge, reading: Reading, now: int, *, is_charged:
     return Standing(charge, is_over, used, remaining, reset, None, crossed)
 
 
-def _rate_standing(charge: Charge, reading: Reading, now: int, *, is_charged: bool) -> Standing:
+def _rate_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
+    is_over, rule = reading.state is OVER, charge.rule
     ahead = reading.used - now
-    if reading.state is not State.OVER:
-        ahead += charge.cost if is_charged else 0
-        remaining = _whole_units(charge, charge.tolerance - ahead)
-        return Standing(charge, False, max(0, charge.burst - remaining), remaining, ahead / MICROSECONDS, None)
-    remaining = _whole_units(charge, charge.tolerance - ahead)
+    if is_charged and not is_over:
+        ahead += charge.cost
+    left, remaining = charge.tolerance - ahead, 0
+    if left > 0 and rule.amount:
+        # As many units as cost no more than what is left, each rounded down as its charge is.
+        remaining = min(charge.burst, ((left + 1) * rule.amount - 1) // RATE_WINDOWS[rule.window])
+    wait = None
     # A call that is larger than the whole burst never fits.
-    fits_later = charge.rule.amount > 0 and charge.cost <= charge.tolerance
-    wait = (ahead + charge.cost - charge.tolerance) / MICROSECONDS if fits_later else None
-    return Standing(charge, True, max(0, charge.burst - remaining), remaining, ahead / MICROSECONDS, wait)
-
-
-def _whole_units(charge: Charge, microseconds: int) -> int:
-    """The units that fit into a time."""
-    window, amount = RATE_WINDOWS[charge.rule.window], charge.rule.amount
-    if microseconds <= 0 or not amount:
-        return 0
-    # As many as cost no more than that, each rounded down as its charge is.
-    return min(charge.burst, ((microseconds + 1) * amount - 1) // window)
+    if is_over and rule.amount > 0 and charge.cost <= charge.tolerance:
+        wait = (charge.cost - left) / MICROSECONDS
+    used = charge.burst - remaining
+    return Standing(charge, is_over, used if used > 0 else 0, remaining, ahead / MICROSECONDS, wait)
 
 
 def _crossed(charge: Charge, before: int, now: int) -> tuple[int, ...]:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from services.models.limits.charges import Charge
-from services.models.limits.decisions import Decision, decide, decision_of
+from services.models.limits.decisions import Decision, decide
 from services.models.limits.memory_store import MemoryStore
-from services.models.limits.store import Outcome, RateChange, Reading, Settlement, State, may_go_on
+from services.models.limits.store import RateChange, Reading, Settlement, State, outcome_of
 
 MAX_BUDGETS = 10_000
 """Budgets of which a process remembers the rest; the oldest give way."""
@@ -72,15 +72,17 @@ class LocalLimits:
         now = self._clock()
         shares = [self._share(charge) for charge in charges]
         readings = [self._read(share, now) for share in shares]
-        if may_go_on(shares, readings):
+        outcome = outcome_of(shares, now, readings)
+        if outcome.is_admitted:
             await self._rates.admit(call_id, [share for share in shares if share.kind == "rate"])
             self._take(shares)
-        decision = decide(shares, Outcome(now, readings))
+        decision = decide(shares, outcome)
         standings = [
             msgspec.structs.replace(standing, charge=charge, crossed=())
             for standing, charge in zip(decision.standings, charges, strict=True)
         ]
-        decision = decision_of(standings, is_degraded=True)
+        over = [standing for standing in standings if standing.is_over]
+        decision = Decision(standings, is_degraded=True, over=over)
         refused_by = decision.refused_by
         is_of_budget = refused_by is not None and refused_by.charge.kind == "budget"
         return msgspec.structs.replace(decision, store_refused=is_of_budget)

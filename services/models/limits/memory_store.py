@@ -8,14 +8,17 @@ from collections.abc import Callable, Sequence
 from services.models.limits.charges import Charge
 from services.models.limits.rules import MAX_AMOUNT
 from services.models.limits.store import (
+    COLD,
+    FITS,
     KEPT,
     LEASE,
+    OVER,
+    STALE,
     Holding,
     Outcome,
     Reading,
     Settlement,
-    State,
-    may_go_on,
+    outcome_of,
 )
 from services.models.limits.windows import FOREVER
 
@@ -90,14 +93,15 @@ class MemoryStore:
     def admit_now(self, call_id: str, charges: Sequence[Charge]) -> Outcome:
         now = self._clock()
         readings = [self.read(charge, now) for charge in charges]
-        if not may_go_on(charges, readings):
-            return Outcome(now, readings)
+        outcome = outcome_of(charges, now, readings)
+        if not outcome.is_admitted:
+            return outcome
         is_settled = False
         for charge, reading in zip(charges, readings, strict=True):
             if charge.is_settled:
                 is_settled = True
             if charge.kind == "rate":
-                if reading.state is State.FITS:
+                if reading.state is FITS:
                     self._rates[charge.key] = reading.used + charge.cost
                 continue
             counter = self._counters.get(charge.key)
@@ -107,7 +111,7 @@ class MemoryStore:
             counter.reserve(call_id, charge.units, now + LEASE)
         if is_settled:
             self._unsettled[call_id] = now + KEPT
-        return Outcome(now, readings)
+        return outcome
 
     async def load(self, key: str, spent: int, end: int) -> None:
         self._counters.setdefault(key, _Counter(end, spent))
@@ -168,17 +172,17 @@ class MemoryStore:
             used = self._rates.get(charge.key, now)
             if used < now:
                 used = now
-            is_over = used + charge.cost - charge.tolerance > now
-            return Reading(State.OVER if is_over else State.FITS, used)
+            return Reading(OVER if used + charge.cost - charge.tolerance > now else FITS, used)
         span = charge.span
         if not span.start <= now < span.end:
-            return Reading(State.STALE, 0)
+            return Reading(STALE, 0)
         counter = self._counters.get(charge.key)
         if counter is None:
             if charge.kind == "budget":
-                return Reading(State.COLD, 0)
+                return Reading(COLD, 0)
             counter = _Counter(0)
-        if now >= counter.first_expiry:
+        elif now >= counter.first_expiry:
             counter.expire(now)
-        is_over = counter.spent + counter.held + charge.units > charge.rule.amount
-        return Reading(State.OVER if is_over else State.FITS, counter.spent, counter.held, counter.peak)
+        spent, held = counter.spent, counter.held
+        is_over = spent + held + charge.units > charge.rule.amount
+        return Reading(OVER if is_over else FITS, spent, held, counter.peak)

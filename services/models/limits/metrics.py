@@ -45,7 +45,7 @@ class LimitMeter:
     def note(self, decision: Decision, seconds: float, identity: CallerIdentity) -> None:
         """Records a decision about a call of a caller."""
         self._seconds.observe(seconds)
-        if refused_by := decision.refused_by:
+        if decision.over and (refused_by := decision.refused_by):
             team, _ = team_labels(identity.team_id, identity.project_id)
             REFUSALS.add((team, refused_by.rule.resource))
         if decision.is_degraded:

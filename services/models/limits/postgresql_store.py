@@ -26,6 +26,7 @@ from services.models.limits.store import (
     Settlement,
     State,
     StoreUnavailable,
+    outcome_of,
 )
 from services.models.limits.time_limits import TimeLimit, within
 
@@ -86,7 +87,7 @@ class PostgreSQLStore:
             _numbers(charge.is_enforced | (charge.kind == "budget") << 1 for charge in counters),
         )
         readings = [Reading(_STATES[values[i]], *values[i + 1 : i + 4]) for i in range(0, len(values), 4)]
-        return Outcome(now, readings)
+        return outcome_of(charges, now, readings)
 
     async def load(self, key: str, spent: int, end: int) -> None:
         await self._ask(_LOAD, key, spent, end)

@@ -27,6 +27,7 @@ from services.models.limits.store import (
     Settlement,
     State,
     StoreUnavailable,
+    outcome_of,
 )
 from services.models.limits.time_limits import within
 from services.models.limits.windows import FOREVER
@@ -99,7 +100,8 @@ class RedisStore:
                 keys += _counter(charge.key), _live(charge.key)
                 values += charge.units, charge.rule.amount, charge.span.start, charge.span.end
         now, *found = await self._run(self._admit, keys, values)
-        return Outcome(now, [Reading(_STATES[found[i]], *found[i + 1 : i + 4]) for i in range(0, len(found), 4)])
+        readings = [Reading(_STATES[found[i]], *found[i + 1 : i + 4]) for i in range(0, len(found), 4)]
+        return outcome_of(charges, now, readings)
 
     async def load(self, key: str, spent: int, end: int) -> None:
         ends = 0 if end == FOREVER else end // 1000

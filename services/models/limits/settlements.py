@@ -16,18 +16,15 @@ def settlement_of(
     for charge in charges:
         if not charge.is_settled:
             continue
-        spent = _real_units(charge, tokens, nano_usd)
+        resource = charge.rule.resource
+        if charge.kind == "slots":
+            counters.append(CounterChange(charge.key, charge.units, 0))
+            continue
+        # Of a request that was made it is always one.
+        real = tokens if resource == "tokens" else nano_usd if resource == "nano_usd" else None
+        spent = charge.units if real is None else real
         if charge.kind == "rate":
             rates.append(RateChange(charge.key, charge.microseconds(spent) - charge.cost))
         else:
             counters.append(CounterChange(charge.key, charge.units, spent))
     return Settlement(call_id, rates, counters, was_admitted)
-
-
-def _real_units(charge: Charge, tokens: int | None, nano_usd: int | None) -> int:
-    """The units that a call has really used; of a request that was made always one."""
-    if charge.kind == "slots":
-        return 0
-    resource = charge.rule.resource
-    real = tokens if resource == "tokens" else nano_usd if resource == "nano_usd" else None
-    return charge.units if real is None else real

@@ -12,7 +12,7 @@ from services.models.limits.breaker import StoreBreaker
 from services.models.limits.charges import Charge, Estimate, charges_of
 from services.models.limits.decisions import Standing, decide
 from services.models.limits.rules import EACH, Facts, Rule
-from services.models.limits.store import LimitStore, Outcome, State, StoreUnavailable
+from services.models.limits.store import LimitStore, State, StoreUnavailable, outcome_of
 from services.models.limits.windows import Calendar, Span
 from services.shared.call import new_request_id
 
@@ -65,8 +65,8 @@ class StandingReader:
             if any(reading.state is State.STALE for _, reading in pairs):
                 continue
             known = [(charge, reading) for charge, reading in pairs if reading.state is not State.COLD]
-            readings = [reading for _, reading in known]
-            return decide([charge for charge, _ in known], Outcome(now, readings)).standings
+            known_charges, readings = [charge for charge, _ in known], [reading for _, reading in known]
+            return decide(known_charges, outcome_of(known_charges, now, readings)).standings
         return []
 
 

@@ -40,6 +40,10 @@ class State(enum.IntEnum):
     """A budget whose window is not that of the store's time."""
 
 
+# To find a member in its class takes several times as long.
+FITS, OVER, COLD, STALE = State
+
+
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """A limit before a charge to it."""
 
@@ -56,15 +60,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     now: int
     readings: Sequence[Reading]
-
-    @property
-    def worst(self) -> State:
-        """The state of the reading that is farthest from letting the call be admitted."""
-        worst = State.FITS
-        for reading in self.readings:
-            if reading.state > worst:
-                worst = reading.state
-        return worst
+    worst: State
+    """The state of the reading that is farthest from letting the call be admitted."""
+    is_admitted: bool
+    """Whether all that is enforced fits, and nothing is cold or stale."""
 
 
 class CounterChange(msgspec.Struct, frozen=True, gc=False):
@@ -150,9 +149,15 @@ class ImmediateStore(Protocol):
         """`settle`, at once."""
 
 
-def may_go_on(charges: Sequence[Charge], readings: Sequence[Reading]) -> bool:
-    """Whether all charges are admitted by their readings."""
+def outcome_of(charges: Sequence[Charge], now: int, readings: Sequence[Reading]) -> Outcome:
+    """The decision about charges by their readings."""
+    worst, is_admitted = FITS, True
     for charge, reading in zip(charges, readings, strict=True):
-        if reading.state is not State.FITS and (reading.state is not State.OVER or charge.is_enforced):
-            return False
-    return True
+        state = reading.state
+        if state is FITS:
+            continue
+        if state is not OVER or charge.is_enforced:
+            is_admitted = False
+        if state > worst:
+            worst = state
+    return Outcome(now, readings, worst, is_admitted)

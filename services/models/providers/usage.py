@@ -33,9 +33,13 @@ def with_counted_prompt(estimate: models_pb2.TokenUsage, counted: models_pb2.Tok
 
 def estimate_prompt_tokens(conversation: Conversation) -> int:
     """The estimated tokens of a conversation and its tools."""
-    messages = sum(measure(message, message.ByteSize()).tokens for message in conversation.messages)
-    tools = sum(text_bytes(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
-    return messages + estimate_tokens(tools)
+    tokens = 0
+    for message in conversation.messages:
+        tokens += measure(message, message.ByteSize()).tokens
+    if conversation.request.tools:
+        tools = sum(text_bytes(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
+        tokens += estimate_tokens(tools)
+    return tokens
 
 
 def usage_fields(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:

@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -474,9 +475,17 @@ def summed(history: list[UsageRecord], query: UsageQuery) -> dict[tuple[str, ...
         "model": lambda each: each.model_served,
         "tag": lambda each: each.tags["customer"],
     }
-    found: dict[tuple[str, ...], Sums] = {}
+    found: dict[tuple[str, ...], Sums] = defaultdict(Sums)
     for each in history:
-        found.setdefault(tuple(values[group](each) for group in query.group_by), Sums()).add(each)
+        sums = found[tuple(values[group](each) for group in query.group_by)]
+        sums.calls += 1
+        sums.failed += each.status != "OK"
+        sums.input += each.input
+        sums.output += each.output
+        sums.cache_read += each.cache_read
+        sums.reasoning += each.reasoning
+        sums.cost_nano_usd += each.cost_nano_usd or 0
+        sums.unpriced_calls += each.cost_nano_usd is None
     return found
 
 

@@ -17,7 +17,7 @@ from services.models.limits.limiter import Limiter
 from services.models.limits.memory_store import MemoryStore
 from services.models.limits.redis_store import RedisStore
 from services.models.limits.rules import Facts, Rule
-from services.models.limits.store import Holding, LimitStore, may_go_on
+from services.models.limits.store import Holding, LimitStore
 from services.models.limits.windows import Calendar
 from services.shared.errors import LimitExceeded, PreconditionFailed, Unavailable
 from tests.services.limits.limiters import CALLER, SMALL, Spent, admitted, limiter_on, refused
@@ -169,20 +169,18 @@ async def test_prices_that_are_not_known(store: LimitStore) -> None:
         assert (await admitted(limiter, BUDGET, estimate=unpriced)).decision.is_unpriced
 
 
-async def test_trailers_name_the_tightest_limits(store: LimitStore) -> None:
+async def test_callers_are_told_of_the_tightest_limits(store: LimitStore) -> None:
     async with limiter_on(store) as limiter:
         roomy = Rule("roomy", "org", "", "requests", "hour", 1000)
         noted = []
         await limiter.admit(CALLER, [roomy, REQUESTS, TOKENS, BUDGET, SLOTS], SMALL, note=noted.append)
         await refused(limiter, Rule("none", "org", "", "tokens", "day", 0))
-        assert dict(noted[0].trailers()) == {
-            "x-ratelimit-limit-requests": "3",
-            "x-ratelimit-remaining-requests": "2",
-            "x-ratelimit-reset-requests": "20",
-            "x-ratelimit-limit-tokens": "1000",
-            "x-ratelimit-remaining-tokens": "900",
-            "x-ratelimit-reset-tokens": "6",
-            "x-genai-budget-remaining-nano-usd": "9000",
+        told = noted[0].told()
+        assert told.pop("nano_usd").startswith('"nano_usd";q=10000;r=9000')
+        assert told == {
+            "requests": '"requests";q=3;r=2;t=20',
+            "tokens": '"tokens";q=1000;r=900;t=6',
+            "concurrent": '"concurrent";q=3;r=2',
         }
 
 
@@ -264,7 +262,7 @@ async def test_all_slots_come_back(two_stores: tuple[LimitStore, LimitStore], mo
         await admitted(limiter, *rules)
         charges = charges_of(rules, CALLER, SMALL, Calendar(ZoneInfo("UTC")), time.time_ns() // 1000)
         lost = [await victim.admit(f"lost {number}", charges) for number in range(30)]
-        assert may_go_on(charges, lost[-1].readings)
+        assert lost[-1].is_admitted
         set_lease(store_module.LEASE)
         # The first one may have begun with the short lease.
         for _ in range(2):
@@ -315,5 +313,5 @@ async def test_a_call_without_a_matching_rule_asks_no_store() -> None:
             Rule("model", "org", "", "concurrent", "", 0, model_glob="claude*"),
         ):
             admission = await admitted(limiter, rule)
-            assert not admission.decision.trailers()
+            assert not admission.decision.told()
             await admission.settle(1, 1)

@@ -29,6 +29,7 @@ from services.models.limits.store import (
     Reading,
     Settlement,
     State,
+    outcome_of,
 )
 from services.models.limits.windows import MICROSECONDS, Calendar
 from tests.services.limits.stores import SetTime, admit_warm, postgresql_store, redis_store_at_set_time
@@ -142,7 +143,7 @@ class Reference:
                 elif charge.kind == "budget":
                     most = reading.used + reading.held + charge.units
                     self.peaks[charge.key] = max(self.peaks.get(charge.key, 0), most)
-        return Outcome(now, readings)
+        return outcome_of(charges, now, readings)
 
     def _read(self, charge: Charge, now: int) -> Reading:
         if charge.kind == "rate":
@@ -199,7 +200,7 @@ def without_peaks_of_slots(charges: Sequence[Charge], outcome: Outcome) -> Outco
         msgspec.structs.replace(reading, peak=0) if charge.kind == "slots" else reading
         for charge, reading in zip(charges, outcome.readings, strict=True)
     ]
-    return Outcome(outcome.now, readings)
+    return msgspec.structs.replace(outcome, readings=readings)
 
 
 def holding_of(call: Call) -> Holding:
