@@ -155,9 +155,11 @@ def test_postgresql_is_copied_under_a_service_and_restored_as_a_whole(
             assert (refused.returncode, "already exists" in refused.stderr) == (EXIT_CONFIG, True)
         restored = genai(data, "restore", str(target), *options, SESSIONS_DATABASE_URL=url, **settings)
         assert restored.returncode == 0, restored.stderr
-        with running("sessions", tmp_path, SESSIONS_DATABASE_URL=url) as service:
-            with GenAIPlatform(service.address) as platform:
-                assert platform.sessions.memory("u").get("likes") == ["tea"]
+        with (
+            running("sessions", tmp_path, SESSIONS_DATABASE_URL=url) as service,
+            GenAIPlatform(service.address) as platform,
+        ):
+            assert platform.sessions.memory("u").get("likes") == ["tea"]
 
 
 def test_restore_replaces_data_by_force_only(archive: Path, tmp_path: Path) -> None:
