@@ -27,15 +27,15 @@ def freeze_live_objects() -> None:
 
 
 def count_new_entry() -> None:
-    """Counts an entry that a registry has loaded. Freezes all objects, in a millisecond, after each `ENTRIES` of
+    """Counts an entry that a registry has loaded. Collects garbage and freezes all objects after each `ENTRIES` of
     them."""
     global _unfrozen_entries
     _unfrozen_entries += 1
     if _unfrozen_entries < ENTRIES:
         return
     _unfrozen_entries = 0
-    # Recent garbage that is frozen would never be freed.
-    gc.collect(1)
+    # Garbage that is frozen would never be freed; all generations have some.
+    gc.collect()
     gc.freeze()
 
 

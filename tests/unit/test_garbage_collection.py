@@ -56,10 +56,13 @@ def test_frozen_object_is_freed_without_references() -> None:
     assert freed() is None
 
 
-def test_garbage_is_not_frozen() -> None:
+@pytest.mark.parametrize("is_old", [False, True])
+def test_garbage_is_not_frozen(is_old: bool) -> None:
     kept = Kept()
     freed = weakref.ref(kept)
     vars(kept)["itself"] = kept
+    if is_old:
+        gc.collect()
     del kept
     for _ in range(ENTRIES):
         count_new_entry()
