@@ -41,9 +41,9 @@ class Steps:
 Work = Callable[[Steps, str, GenAIPlatform, str], None]
 
 
-def run_example(description: str | None, work: Work) -> int:
-    """Starts the services and a model, does the work with the gateway's address, a client and the model's name, and
-    stops everything that was started.
+def run_example(description: str | None, work: Work, go_on: Callable[[str], str] | None = None) -> int:
+    """Starts the services and a model, does the work with the gateway's address, a client and the model's name, stops
+    everything that was started, and says how to `go_on` with this model.
 
     Returns the exit code: 0, 1 for what is wrong, 78 when something must be set up first, 130 after Ctrl-C.
     """
@@ -64,4 +64,6 @@ def run_example(description: str | None, work: Work) -> int:
         print("\ninterrupted; everything that was started is stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
     print("\nEverything worked, and everything that was started is stopped.")
+    if go_on:
+        print(go_on(model))
     return 0

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from genai_platform.local_model import LocalModel, LocalModelError, main
+from genai_platform.local_model import MODEL, LocalModel, LocalModelError, main
 
-__all__ = ["LocalModel", "LocalModelError"]
+__all__ = ["MODEL", "LocalModel", "LocalModelError"]
 
 if __name__ == "__main__":
     main()

@@ -11,8 +11,11 @@ temporary directory, and leaves nothing behind.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from example_program import Steps, run_example
+from local_model import MODEL
+from models_to_use import LOCAL_NAME
 
 from genai_platform import (
     AppendMessagesRequest,
@@ -85,5 +88,17 @@ def run(steps: Steps, address: str, platform: GenAIPlatform, model: str) -> None
         print(f"  {entry.sequence}. {entry.message.role}: {entry.message.content.strip()[:60]}")
 
 
+def go_on(model: str) -> str:
+    """The commands that serve the same model for good."""
+    genai = Path(sys.executable).with_name("genai")
+    shown = genai.relative_to(Path.cwd()) if genai.is_relative_to(Path.cwd()) else genai
+    is_local = model == LOCAL_NAME
+    return f"""
+Go on with the platform, until Ctrl-C:
+  {shown} serve{" --local-model" if is_local else ""}
+and in another terminal:
+  {shown} chat "Hello" --model {MODEL if is_local else model}"""
+
+
 if __name__ == "__main__":
-    sys.exit(run_example(__doc__, run))
+    sys.exit(run_example(__doc__, run, go_on))

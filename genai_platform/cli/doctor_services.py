@@ -21,6 +21,7 @@ from services.models.catalog.lifecycle import today_utc
 from services.models.catalog.provider_registry import Provider, ProviderRegistry
 from services.models.catalog.vendor_models import VendorModels
 from services.models.catalog.vendors import is_vendor_host
+from services.models.ledger.segments import DAMAGED_SUFFIX, REFUSED_FILE, SUFFIX
 from services.models.routing.aliases import read_aliases
 from services.models.routing.fallbacks import read_fallbacks
 from services.models.settings import ModelsSettings, Settings
@@ -40,6 +41,8 @@ from services.shared.settings import FILE_SUFFIX, ServiceSettings, is_loopback, 
 PROVIDER_SECONDS = 5.0
 CLOCK_SECONDS = 30.0
 """Difference of clocks beyond which it is told of."""
+SHIPPED_SECONDS = 900.0
+"""Age of a file of the ledger from which on it is told of: a service ships within a second, but for chats that run."""
 KEY_FILE_VARIABLES = ("GENAI_TLS_KEY_FILE", "GENAI_TLS_CLIENT_KEY_FILE", "GENAI_API_KEY_FILE")
 OTHERS = 0o077
 """Bits of a file's mode for its group and all other users."""
@@ -62,6 +65,8 @@ def check_services(exported: Collection[str], sdk_variables: Collection[str]) ->
             findings += [Finding("settings", "error", problem, "correct it") for problem in str(error).split("; ")]
     findings = [*_settings(exported, sdk_variables), *dict.fromkeys(findings), *_misspelt(sdk_variables)]
     findings += asyncio.run(_ask(loaded))
+    if isinstance(ledgers := loaded.get(Settings), ModelsSettings):
+        findings += _ledger_files(ledgers.data_path() / "usage")
     for settings in list(loaded.values())[:1]:
         findings += _insecure(settings)
     return findings
@@ -141,6 +146,25 @@ async def _database(name: str, url: str, migrations: Path) -> Finding:
     if found.revision in found.known:
         return Finding("database", "warning", text, "start the service, which upgrades it; back it up before")
     return Finding("database", "error", text, "run the program that wrote it, or a newer one")
+
+
+def _ledger_files(directory: Path) -> Iterator[Finding]:
+    """The findings about the ledger's files that somebody should look at."""
+    try:
+        files = {file: file.stat().st_mtime for file in sorted(directory.iterdir())}
+    except OSError:
+        # There is none yet, or it is another user's.
+        return
+    for file in files:
+        if file.suffix == DAMAGED_SUFFIX:
+            advice = "look after the disk and compare with the providers' invoices, then remove it"
+            yield Finding("ledger", "warning", f"{file}: a part of it could not be read", advice)
+        elif file.name == REFUSED_FILE:
+            yield Finding("ledger", "warning", f"{file}: the database has refused these records", "see the log")
+    waiting = [time.time() - modified for file, modified in files.items() if file.suffix == SUFFIX]
+    if waiting and max(waiting) > SHIPPED_SECONDS:
+        text = f"{directory} has usage of {max(waiting):.0f} s ago that the database does not have"
+        yield Finding("ledger", "warning", text, "start the Model Service, or the database")
 
 
 async def _providers(settings: ModelsSettings) -> list[Finding]:

@@ -99,6 +99,8 @@ def test_quick_start_does_real_work_without_any_key_and_leaves_nothing_behind(ru
     assert code == 0, output + run.process.log()  # type: ignore[union-attr]
     for shown in ("Chat:", "Stream:", "gpt-4o-mini", "used prompt quickstart/pirate, version 1", "is healthy"):
         assert shown in output
+    assert output.endswith('genai chat "Hello" --model smollm2-135m-instruct\n')
+    assert "genai serve --local-model\n" in output
     assert_nothing_left(run)
 
 
