@@ -12,6 +12,7 @@ from services.models.chat.account import Account
 from services.models.limits.budget_alerts import BudgetAlerts
 from services.models.limits.decisions import LIMITS_TRAILER, Decision, Standing
 from services.models.limits.estimate import WORST_ANSWER_TOKENS, Estimator
+from services.models.limits.fitting import FittingDecision
 from services.models.limits.limiter import Admission, Limiter
 from services.models.limits.metrics import LimitMeter
 from services.models.limits.rules import RATE_WINDOWS, Facts, Resource, Rule
@@ -144,7 +145,7 @@ class LimitedChat:
                 tokens = min(tokens, WORST_ANSWER_TOKENS)
             self._limits.estimator.lengths.add(self._call.project_id, target.model, tokens)
 
-    def _note(self, decision: Decision) -> None:
+    def _note(self, decision: Decision | FittingDecision) -> None:
         call = self._call
         assert call.identity
         # Of a limit that is not asked again, what it has said holds.

@@ -52,6 +52,11 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     member: str
     """The member of the rule's scope that is charged."""
 
+    def units_of(self, estimate: Estimate) -> int:
+        """The units that a call with an estimate takes."""
+        resource = self.rule.resource
+        return estimate.tokens if resource == "tokens" else estimate.nano_usd or 0 if resource == "nano_usd" else 1
+
     def microseconds(self, units: int) -> int:
         """The microseconds by which these units move a rate on: at least one for each call, and none for nothing."""
         return _microseconds(self.rule, units)
@@ -80,10 +85,9 @@ class Matches(msgspec.Struct, frozen=True, gc=False):
         """The charges for a call with an estimate."""
         charges = list(self.charges)
         for place, charge in enumerate(charges):
-            if charge.rule.resource == "tokens":
-                charges[place] = _resize(charge, estimate.tokens)
-            elif charge.rule.resource == "nano_usd":
-                charges[place] = _resize(charge, estimate.nano_usd or 0)
+            units = charge.units_of(estimate)
+            if units != 1:
+                charges[place] = _resize(charge, units)
         return charges
 
 

@@ -126,17 +126,24 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
                 known = tightest.get(resource)
                 if known is None or standing.remaining < known.remaining:
                     tightest[resource] = standing
-        return {resource: _item(resource, standing) for resource, standing in tightest.items()}
+        return {
+            resource: item_of(resource, standing.rule.amount, standing.remaining, standing.reset_seconds)
+            for resource, standing in tightest.items()
+        }
+
+    def budgets(self) -> Sequence[Standing]:
+        """The standings of the budgets."""
+        return [standing for standing in self.standings if standing.charge.kind == "budget"]
 
 
 NO_DECISION = Decision()
 """The decision about a call to which no limit applies."""
 
 
-def _item(resource: Resource, standing: Standing) -> str:
-    reset = standing.reset_seconds
-    item = f'"{resource}";q={standing.charge.rule.amount};r={standing.remaining}'
-    return item if reset is None else f"{item};t={math.ceil(reset)}"
+def item_of(resource: Resource, amount: int, remaining: int, reset_seconds: float | None) -> str:
+    """An item of `LIMITS_TRAILER`."""
+    item = f'"{resource}";q={amount};r={remaining}'
+    return item if reset_seconds is None else f"{item};t={math.ceil(reset_seconds)}"
 
 
 def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:
@@ -145,9 +152,9 @@ def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:
     standings, has_crossed = [], False
     for charge, reading in zip(charges, outcome.readings, strict=True):
         if charge.kind == "rate":
-            standing = _rate_standing(charge, reading, now, is_charged)
+            standing = rate_standing(charge, reading, now, is_charged)
         else:
-            standing = _counter_standing(charge, reading, now, is_charged)
+            standing = counter_standing(charge, reading, now, is_charged)
             if standing.crossed:
                 has_crossed = True
         standings.append(standing)
@@ -155,7 +162,8 @@ def decide(charges: Sequence[Charge], outcome: Outcome) -> Decision:
     return Decision(standings, over=over, has_crossed=has_crossed)
 
 
-def _counter_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
+def counter_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
+    """The standing of slots or of a budget, by their reading before the charge."""
     is_over = reading.state is OVER
     used = reading.used + reading.held
     if is_charged:
@@ -171,7 +179,8 @@ def _counter_standing(charge: Charge, reading: Reading, now: int, is_charged: bo
     return Standing(charge, is_over, used, remaining, reset, None, crossed)
 
 
-def _rate_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
+def rate_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) -> Standing:
+    """The standing of a rate, by its reading before the charge."""
     is_over, rule = reading.state is OVER, charge.rule
     ahead = reading.used - now
     if is_charged and not is_over:

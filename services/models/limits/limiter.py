@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import time
 from collections import OrderedDict
@@ -32,6 +33,7 @@ from services.models.limits.decisions import (
     store_unavailable,
     too_large,
 )
+from services.models.limits.fitting import FittingDecision
 from services.models.limits.local_limits import LocalLimits
 from services.models.limits.rules import Facts, Rule
 from services.models.limits.settlements import settlement_of
@@ -70,7 +72,7 @@ MAX_MATCHES = 4096
 """Callers and models whose matching rules are remembered."""
 
 UnpricedPolicy: TypeAlias = Literal["refuse", "allow"]
-Note: TypeAlias = Callable[[Decision], None]
+Note: TypeAlias = Callable[[Decision | FittingDecision], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,11 @@ class LimiterSettings:
 class Admission:
     """An admitted call, for the length of a block. Its end is settled once, whichever way it ends."""
 
-    def __init__(self, limiter: Limiter, call_id: str, decision: Decision, *, at_store: bool) -> None:
+    def __init__(self, limiter: Limiter, call_id: str, decision: Decision | FittingDecision, *, at_store: bool) -> None:
         self.id = call_id
         self.decision = decision
         self.at_store = at_store
         """Whether the store knows of it."""
-        self.charges: Sequence[Charge] = [
-            standing.charge for standing in decision.standings if not standing.is_over or standing.charge.kind != "rate"
-        ]
-        """The charges that were made, without those to rates that only warn and were over."""
         self._limiter = limiter
         self._has_ended = False
 
@@ -110,6 +108,17 @@ class Admission:
         if not self._has_ended:
             self._has_ended = True
             await self._limiter.end(self, tokens, nano_usd)
+
+    @functools.cached_property
+    def charges(self) -> Sequence[Charge]:
+        """The charges that were made, without those to rates that only warn and were over."""
+        if isinstance(self.decision, FittingDecision):
+            return self.decision.charges
+        return [
+            standing.charge
+            for standing in self.decision.standings
+            if not standing.is_over or standing.charge.kind != "rate"
+        ]
 
     async def cancel(self) -> None:
         """Ends a call that has used nothing."""
@@ -191,12 +200,22 @@ class Limiter:
 
         `call_id` is unique to the call, and no id that a caller chooses. `note` is given the decision in either case.
         """
-        charges = self._charges(rules, facts, estimate, self._now())
-        if not charges:
+        matches = self._matching(rules, facts, self._now())
+        if not matches.charges:
             return Admission(self, call_id, NO_DECISION, at_store=False)
+        call_id = call_id or new_request_id()
+        if self._immediate and estimate.nano_usd is not None:
+            taken = self._immediate.take(call_id, matches, estimate)
+            if taken:
+                fitting = FittingDecision(matches, estimate, *taken)
+                admission = self._running[call_id] = Admission(self, call_id, fitting, at_store=True)
+                if note:
+                    note(fitting)
+                return admission
+        charges = matches.charges_for(estimate)
         if estimate.nano_usd is None:
             self._check_price(charges)
-        admitting = self._admit(facts, rules, estimate, charges, call_id or new_request_id())
+        admitting = self._admit(facts, rules, estimate, charges, call_id)
         admission = await (admitting if self._immediate else self._finish(admitting))
         decision = admission.decision
         if note:
@@ -208,6 +227,11 @@ class Limiter:
     async def end(self, admission: Admission, tokens: int | None, nano_usd: int | None) -> None:
         """Settles a call, also if its caller leaves meanwhile. Does not raise: what the store does not take now, it is
         given when it is there again."""
+        decision = admission.decision
+        if self._immediate and isinstance(decision, FittingDecision):
+            self._running.pop(admission.id, None)
+            self._immediate.give_back(admission.id, decision.matches, decision.estimate, tokens, nano_usd)
+            return
         charges = admission.charges
         if not charges:
             return
@@ -230,7 +254,11 @@ class Limiter:
     # ------------------------------------------------------------------------------------------------- admission
 
     def _charges(self, rules: Sequence[Rule], facts: Facts, estimate: Estimate, now: int) -> Sequence[Charge]:
-        """The charges of the rules that match a call, which are remembered for the next call like it."""
+        """The charges of the rules that match a call."""
+        return self._matching(rules, facts, now).charges_for(estimate)
+
+    def _matching(self, rules: Sequence[Rule], facts: Facts, now: int) -> Matches:
+        """The rules that match a call, which are remembered for the next call like it."""
         place = (id(rules), facts)
         known = self._matches.get(place)
         # As long as the rules are kept here, no others have their id.
@@ -240,7 +268,7 @@ class Limiter:
             matches = matches_of(rules, facts, self._settings.calendar, now)
             self._check_amounts(matches.charges)
             known = self._matches[place] = rules, matches
-        return known[1].charges_for(estimate)
+        return known[1]
 
     def _check_amounts(self, charges: Sequence[Charge]) -> None:
         """Raises PreconditionFailed for an amount that the store cannot keep."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from services.models.limits.charges import Charge
+from services.models.limits.charges import Charge, Estimate, Matches
 from services.models.limits.rules import MAX_AMOUNT
 from services.models.limits.store import (
     COLD,
@@ -112,6 +112,56 @@ class MemoryStore:
         if is_settled:
             self._unsettled[call_id] = now + KEPT
         return outcome
+
+    def take(self, call_id: str, matches: Matches, estimate: Estimate) -> tuple[int, Sequence[int]] | None:
+        now, levels = self._clock(), []
+        if not matches.start <= now < matches.end:
+            return None
+        for charge in matches.charges:
+            units = charge.units_of(estimate)
+            if charge.kind == "rate":
+                used = self._rates.get(charge.key, now)
+                level = (used if used > now else now) + (charge.microseconds(units) if units != 1 else charge.cost)
+                if level - charge.tolerance > now:
+                    return None
+            else:
+                counter = self._counters.get(charge.key)
+                if counter is None or now >= counter.first_expiry or charge.rule.soft_percents:
+                    return None
+                level = counter.spent + counter.held + units
+                if level > charge.rule.amount:
+                    return None
+            levels.append(level)
+        for charge, level in zip(matches.charges, levels, strict=True):
+            if charge.kind == "rate":
+                self._rates[charge.key] = level
+            else:
+                self._counters[charge.key].reserve(call_id, charge.units_of(estimate), now + LEASE)
+        self._unsettled[call_id] = now + KEPT
+        return now, levels
+
+    def give_back(
+        self, call_id: str, matches: Matches, estimate: Estimate, tokens: int | None, nano_usd: int | None
+    ) -> None:
+        if self._unsettled.pop(call_id, None) is None:
+            return
+        now = self._clock()
+        for charge in matches.charges:
+            if not charge.is_settled:
+                continue
+            resource = charge.rule.resource
+            units = charge.units_of(estimate)
+            real = tokens if resource == "tokens" else nano_usd if resource == "nano_usd" else None
+            spent = units if real is None else real
+            if charge.kind != "rate":
+                counter = self._counters.get(charge.key)
+                if counter:
+                    counter.release(call_id)
+                    counter.spent += 0 if charge.kind == "slots" else spent
+            elif spent != units:
+                used = self._rates.get(charge.key, now)
+                used = (used if used > now else now) + charge.microseconds(spent) - charge.microseconds(units)
+                self._rates[charge.key] = used if used > now else now
 
     async def load(self, key: str, spent: int, end: int) -> None:
         self._counters.setdefault(key, _Counter(end, spent))

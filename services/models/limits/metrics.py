@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from services.models.limits.decisions import Decision, Standing
+from services.models.limits.fitting import FittingDecision
 from services.models.limits.limiter import Limiter
 from services.models.limits.windows import MICROSECONDS
 from services.shared import metric_names as names
@@ -42,7 +43,7 @@ class LimitMeter:
         self._seconds = DECISION.of((store,))
         self._budgets: OrderedDict[str, Standing] = OrderedDict()
 
-    def note(self, decision: Decision, seconds: float, identity: Identity) -> None:
+    def note(self, decision: Decision | FittingDecision, seconds: float, identity: Identity) -> None:
         """Records a decision about a call of a caller."""
         self._seconds.observe(seconds)
         if decision.over and (refused_by := decision.refused_by):
@@ -50,13 +51,12 @@ class LimitMeter:
             REFUSALS.add((team, refused_by.rule.resource))
         if decision.is_degraded:
             return
-        for standing in decision.standings:
-            charge = standing.charge
-            if charge.kind == "budget":
-                self._budgets[charge.key] = standing
-                self._budgets.move_to_end(charge.key)
-                if len(self._budgets) > MAX_BUDGETS:
-                    self._budgets.popitem(last=False)
+        for standing in decision.budgets():
+            key = standing.charge.key
+            self._budgets[key] = standing
+            self._budgets.move_to_end(key)
+            if len(self._budgets) > MAX_BUDGETS:
+                self._budgets.popitem(last=False)
 
     def ratios(self) -> Iterator[tuple[Values, float]]:
         """The ratio of each rule whose window is not over."""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from services.models.limits.charges import Charge
+from services.models.limits.charges import Charge, Estimate, Matches
 from services.models.limits.windows import MICROSECONDS
 
 LEASE_SECONDS = 30
@@ -147,6 +147,18 @@ class ImmediateStore(Protocol):
 
     def settle_now(self, settlement: Settlement) -> None:
         """`settle`, at once."""
+
+    def take(self, call_id: str, matches: Matches, estimate: Estimate) -> tuple[int, Sequence[int]] | None:
+        """Charges a call that fits all its limits; None, and nothing is changed, if `admit_now` must decide.
+
+        Returns the time, and the level of each limit then: of a rate the time up to which it is used, of a counter the
+        units that are spent and held.
+        """
+
+    def give_back(
+        self, call_id: str, matches: Matches, estimate: Estimate, tokens: int | None, nano_usd: int | None
+    ) -> None:
+        """Settles a call that `take` has charged, as `settle_now` does."""
 
 
 def outcome_of(charges: Sequence[Charge], now: int, readings: Sequence[Reading]) -> Outcome:
