@@ -41,9 +41,10 @@ hypothesis.settings.load_profile("suite")
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """`-n auto` is half as many workers more than there are cores: many tests wait for processes and time limits."""
+    """`-n auto` is two workers for each core: tests wait for processes and time limits for more than half of their
+    time."""
     cores = yield
-    return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + cores // 2
+    return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else 2 * cores
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,9 +11,8 @@ from typing import Any
 
 import grpc
 
-from proto.identity_pb2 import CallerIdentity
 from services.shared import errors
-from services.shared.identity import IDENTITY, Callers
+from services.shared.identity import IDENTITY, Callers, Identity
 from services.shared.intake import Reservation
 from services.shared.metadata import CALLER_KEY, EXPOSED_KEY, RECEIVED, REQUEST_ID_KEY, Metadata, is_flood
 from services.shared.stream_ends import PROCESS_STREAMS
@@ -73,7 +72,7 @@ class Call:
         """The caller's address: as the gateway reports it, else the peer's."""
         self.from_exposed_gateway = bool(fields.get(EXPOSED_KEY))
         """Whether the call came through an exposed gateway: the caller is then a stranger and not the operator."""
-        self.identity: CallerIdentity | None = None
+        self.identity: Identity | None = None
         """The authenticated caller; None where nobody is asked."""
         self.log_fields: dict[str, Any] = {}
         """Fields that the servicer adds to the call's log line. Never a prompt, an answer or a key."""
@@ -112,7 +111,7 @@ class Call:
         if identity:
             self.set_identity(identity)
 
-    def set_identity(self, identity: CallerIdentity) -> None:
+    def set_identity(self, identity: Identity) -> None:
         """Sets who calls, for the log too."""
         self.identity = identity
         IDENTITY.set(identity)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, Protocol
 
-from proto.identity_pb2 import CallerIdentity
 from services.shared import metric_names as names
 from services.shared.admission import count_running_calls
+from services.shared.identity import Identity
 from services.shared.metrics import (
     MAX_TEAMS,
     OTHER,
@@ -109,7 +109,7 @@ _series: dict[Values, _Series] = {}
 
 
 def _count_call(
-    method: str, code: str, identity: CallerIdentity | None, seconds: float, waited: float, first_output: float | None
+    method: str, code: str, identity: Identity | None, seconds: float, waited: float, first_output: float | None
 ) -> None:
     owner = (identity.team_id, identity.project_id) if identity else NOBODY
     series = _series.get((method, code, *owner))

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
 import grpc
+import msgspec
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
 
 from proto import models_pb2
-from proto.identity_pb2 import CallerIdentity
+from proto.identity_pb2 import CallerIdentity, LimitRule
 from services.shared.errors import PermissionDenied, Unauthenticated
 from services.shared.metadata import IDENTITY_KEY, Metadata
 
@@ -36,16 +37,40 @@ _PURPOSE = b"genai caller identity 1\0"
 """Beginning of all that is signed here, so that a signature of something else is none of an identity."""
 
 
-class SignedIdentity:
-    """An identity that was found to be signed."""
+class Identity(msgspec.Struct, frozen=True):
+    """The identity of an authenticated caller. What calls read of it is read from the message once."""
 
-    __slots__ = ("granted", "identity", "issued_at")
+    message: CallerIdentity
+    key_id: str
+    team_id: str
+    project_id: str
+    user_id: str
+    capture: str
+    scopes: frozenset[str]
+    model_globs: tuple[str, ...]
+    limits: tuple[LimitRule, ...]
+    tags: dict[str, str]
+    required_tags: tuple[str, ...]
 
-    def __init__(self, identity: CallerIdentity) -> None:
-        self.identity = identity
-        self.issued_at = identity.issued_at.ToMicroseconds() / 1e6
-        self.granted: set[str] = set()
-        """The scopes that it was found to have."""
+    @classmethod
+    def of(cls, message: CallerIdentity) -> Identity:
+        return cls(
+            message,
+            message.key_id,
+            message.team_id,
+            message.project_id,
+            message.user_id,
+            message.capture,
+            frozenset(message.scopes),
+            tuple(message.model_globs),
+            tuple(message.limits),
+            dict(message.tags),
+            tuple(message.required_tags),
+        )
+
+
+NOBODY = Identity.of(CallerIdentity())
+"""The identity of callers where nobody is asked."""
 
 
 class IdentitySigner:
@@ -59,8 +84,8 @@ class IdentitySigner:
         assert keys, "there is a key"
         self._keys = tuple(keys)
         self._now = now
-        self._known: dict[bytes, SignedIdentity] = {}
-        """The signed identities by their values."""
+        self._known: dict[bytes, tuple[Identity, float]] = {}
+        """Identities that were found to be signed, with the times at which they were, by their values."""
 
     def sign(self, identity: CallerIdentity) -> bytes:
         """The value of the metadata field for an identity, which is dated now."""
@@ -70,7 +95,7 @@ class IdentitySigner:
         data = signed.SerializeToString()
         return _signature(self._keys[0], data) + data
 
-    def read(self, value: bytes) -> SignedIdentity:
+    def read(self, value: bytes) -> Identity:
         """The identity in a value, for equal values the same object.
 
         Raises Unauthenticated IDENTITY_INVALID for one that none of the keys has signed, or that is not of this minute.
@@ -81,19 +106,21 @@ class IdentitySigner:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[value] = known
-        age = self._now() - known.issued_at
+        identity, issued_at = known
+        age = self._now() - issued_at
         if not -EARLY_SECONDS <= age <= VALID_SECONDS:
             raise _invalid(f"it is {age:.0f} s old; the clocks of the machines may differ")
-        return known
+        return identity
 
-    def _verify(self, value: bytes) -> SignedIdentity:
+    def _verify(self, value: bytes) -> tuple[Identity, float]:
         signature, data = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
         if not any(hmac.compare_digest(_signature(key, data), signature) for key in self._keys):
             raise _invalid("no key of this service has signed it; GENAI_INTERNAL_KEYS must be the same everywhere")
         try:
-            return SignedIdentity(CallerIdentity.FromString(data))
+            message = CallerIdentity.FromString(data)
         except DecodeError:
             raise _invalid("it cannot be read") from None
+        return Identity.of(message), message.issued_at.ToMicroseconds() / 1e6
 
 
 class Callers:
@@ -117,7 +144,7 @@ class Callers:
 
     async def identify(
         self, metadata: Metadata, scope: str, peer: str = "", context: grpc.aio.ServicerContext | None = None
-    ) -> CallerIdentity | None:
+    ) -> Identity | None:
         """The identity of a caller at the address `peer`, whose connection `context` knows; None where nobody is asked.
 
         Raises Unauthenticated KEY_MISSING or IDENTITY_INVALID, and PermissionDenied SCOPE_MISSING for a caller without
@@ -132,26 +159,24 @@ class Callers:
             )
         if len(values) > 1 or not isinstance(values[0], bytes):
             raise _invalid("there must be exactly one")
-        signed = self._signer.read(values[0])
-        if scope not in signed.granted:
-            check_scope(signed.identity, scope)
-            signed.granted.add(scope)
-        return signed.identity
+        identity = self._signer.read(values[0])
+        check_scope(identity, scope)
+        return identity
 
-    def onward(self, identity: CallerIdentity | None) -> Metadata:
+    def onward(self, identity: Identity | None) -> Metadata:
         """The metadata by which a service hands a caller's identity on to another service."""
         if self._signer is None or identity is None:
             return ()
-        return ((IDENTITY_KEY, self._signer.sign(identity)),)
+        return ((IDENTITY_KEY, self._signer.sign(identity.message)),)
 
 
 PROCESS_CALLERS = Callers()
 
-IDENTITY: ContextVar[CallerIdentity | None] = ContextVar("identity", default=None)
+IDENTITY: ContextVar[Identity | None] = ContextVar("identity", default=None)
 """The identity of the running call's caller."""
 
 
-def check_scope(identity: CallerIdentity, scope: str) -> None:
+def check_scope(identity: Identity, scope: str) -> None:
     """Raises PermissionDenied SCOPE_MISSING for a caller without a scope. A method without one is nobody's."""
     if scope == ANY_SCOPE or (scope and scope in identity.scopes):
         return

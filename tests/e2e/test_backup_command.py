@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -16,32 +12,20 @@ import pytest
 
 from genai_platform import GenAIPlatform, NotFound
 from tests.support.postgresql import PostgreSQLServer
-from tests.support.processes import EXIT_CONFIG, ROOT, environment, running
+from tests.support.processes import EXIT_CONFIG, Finished, run_genai, running
 
 FAILED = 1
-LIMIT_BYTES = 40_000
-"""Less than what a database has: SQLite and Python are refused what goes beyond, as by a full disk."""
+FULL_DISK = """
+import resource, signal
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+"""
+"""Run before a command: SQLite and Python are refused what goes beyond less than a database has, as by a full disk."""
 
 
-def genai(data: Path, *arguments: str, full_disk: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
+def genai(data: Path, *arguments: str, full_disk: bool = False, **settings: str) -> Finished:
     defaults = {"GENAI_DATA_DIR": str(data), "SESSIONS_PORT": "0", "MODELS_PORT": "0", "GATEWAY_PORT": "0"}
-    variables = environment(PYTHONPATH=str(ROOT), **(defaults | settings))
-    command = [sys.executable, "-c", "from genai_platform.cli import main; main()", *arguments]
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    return subprocess.run(
-        command,
-        env=variables,
-        cwd=data.parent,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=limit if full_disk else None,
-    )
+    return run_genai(data.parent, *arguments, before=FULL_DISK if full_disk else "", **(defaults | settings))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +36,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (data / "internal.key").write_text("k" * 43)
     target = data.parent / "backup.tar"
     ended = genai(data, "backup", str(target))
-    assert ended.returncode == 0, ended.stderr
+    assert ended.code == 0, ended.log
     return target
 
 
@@ -96,19 +80,19 @@ def test_backup_under_writes_is_restored_and_served(tmp_path: Path) -> None:
         finally:
             stop.set()
             writer.join()
-        assert ended.returncode == 0, ended.stderr
+        assert ended.code == 0, ended.log
         of_models.prompts.register("late", "Be long.")
         (backup,) = target.iterdir()
         refused = genai(old, "restore", str(backup), "--force")
-        assert refused.returncode == FAILED
-        assert "is in use; stop the services first; nothing was restored" in refused.stderr
-    names = {entry["variables"][0] for entry in json.loads(ended.stdout)["files"]}
+        assert refused.code == FAILED
+        assert "is in use; stop the services first; nothing was restored" in refused.log
+    names = {entry["variables"][0] for entry in json.loads(ended.output)["files"]}
     assert {"SESSIONS_DATABASE_URL", "MODELS_DATABASE_URL", "USAGE_DATABASE_URL", "MODELS_CALLS_DATABASE_URL"} <= names
     assert not backup.stat().st_mode & 0o077
 
     restored = genai(new, "restore", str(backup))
-    assert restored.returncode == 0, restored.stderr
-    assert f"restored {new / 'models.db'}" in restored.stderr
+    assert restored.code == 0, restored.log
+    assert f"restored {new / 'models.db'}" in restored.log
     settings = {"GENAI_DATA_DIR": str(new)}
     with (
         running("models", tmp_path, **settings) as models,
@@ -139,22 +123,22 @@ def test_postgresql_is_copied_under_a_service_and_restored_as_a_whole(
     ):
         platform.sessions.memory("u").set("likes", ["tea"])
         ended = genai(data, "backup", str(target), "-o", "json", SESSIONS_DATABASE_URL=old, **settings)
-        assert ended.returncode == 0, ended.stderr
-        assert [(entry["name"], entry["kind"]) for entry in json.loads(ended.stdout)["files"]] == [
+        assert ended.code == 0, ended.log
+        assert [(entry["name"], entry["kind"]) for entry in json.loads(ended.output)["files"]] == [
             ("sessions.dump", "postgresql")
         ]
         platform.sessions.memory("u").set("likes", ["coffee"])
         settings["SESSIONS_PORT"] = service.port
         refused = genai(data, "restore", str(target), "--force", SESSIONS_DATABASE_URL=old, **settings)
-        assert refused.returncode == FAILED
-        assert f"a service runs at port {service.port} (SESSIONS_PORT); stop the services first" in refused.stderr
+        assert refused.code == FAILED
+        assert f"a service runs at port {service.port} (SESSIONS_PORT); stop the services first" in refused.log
         assert platform.sessions.memory("u").get("likes") == ["coffee"]
     for url, options in ((new, []), (old, ["--force"])):
         if options:
             refused = genai(data, "restore", str(target), SESSIONS_DATABASE_URL=url, **settings)
-            assert (refused.returncode, "already exists" in refused.stderr) == (EXIT_CONFIG, True)
+            assert (refused.code, "already exists" in refused.log) == (EXIT_CONFIG, True)
         restored = genai(data, "restore", str(target), *options, SESSIONS_DATABASE_URL=url, **settings)
-        assert restored.returncode == 0, restored.stderr
+        assert restored.code == 0, restored.log
         with (
             running("sessions", tmp_path, SESSIONS_DATABASE_URL=url) as service,
             GenAIPlatform(service.address) as platform,
@@ -168,11 +152,11 @@ def test_restore_replaces_data_by_force_only(archive: Path, tmp_path: Path) -> N
     (data / "sessions.db-wal").write_bytes(b"")
     before = (data / "sessions.db").read_bytes()
     refused = genai(data, "restore", str(archive))
-    assert refused.returncode == FAILED
-    assert "exists; --force replaces it; nothing was restored" in refused.stderr
+    assert refused.code == FAILED
+    assert "exists; --force replaces it; nothing was restored" in refused.log
     assert (data / "sessions.db").read_bytes() == before
     forced = genai(data, "restore", str(archive), "--force")
-    assert forced.returncode == 0, forced.stderr
+    assert forced.code == 0, forced.log
     connection = sqlite3.connect(data / "sessions.db")
     assert connection.execute("SELECT DISTINCT substr(text, 1, 4) FROM notes").fetchall() == [("kept",)]
     connection.close()
@@ -187,24 +171,24 @@ def test_damaged_backup_restores_nothing(archive: Path, tmp_path: Path, damage: 
     data = {"cut off": whole[: len(whole) // 2], "changed": whole[:place] + b"lost" + whole[place + 4 :], "empty": b""}
     (tmp_path / "damaged.tar").write_bytes(data[damage])
     ended = genai(tmp_path / "data", "restore", str(tmp_path / "damaged.tar"))
-    assert ended.returncode == FAILED
-    assert ended.stderr.endswith("nothing was restored\n"), ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert ended.code == FAILED
+    assert ended.log.endswith("nothing was restored\n"), ended.log
+    assert "Traceback" not in ended.log
     assert not files(tmp_path / "data")
 
 
 def test_full_disk_leaves_no_part_of_a_backup(archive: Path, tmp_path: Path) -> None:
     target = tmp_path / "backup.tar"
     ended = genai(archive.parent / "data", "backup", str(target), full_disk=True)
-    assert ended.returncode == FAILED
-    assert f"{target} was not written: " in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert ended.code == FAILED
+    assert f"{target} was not written: " in ended.log
+    assert "Traceback" not in ended.log
     assert not os.listdir(tmp_path)
 
 
 def test_backup_replaces_no_file(archive: Path) -> None:
     before = archive.read_bytes()
     ended = genai(archive.parent / "data", "backup", str(archive))
-    assert ended.returncode == FAILED
-    assert "a backup replaces no file" in ended.stderr
+    assert ended.code == FAILED
+    assert "a backup replaces no file" in ended.log
     assert archive.read_bytes() == before

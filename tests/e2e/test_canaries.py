@@ -8,7 +8,6 @@ import base64
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import urllib.parse
 from asyncio.subprocess import PIPE
@@ -31,7 +30,7 @@ from tests.scripted_upstream import Received, Script, ScriptedUpstream, event, e
 from tests.services.model_service import LOG, completion, piece, streamed_completion
 from tests.support.admin import get, port_of
 from tests.support.otlp import collecting
-from tests.support.processes import ROOT, Platform, Process, environment, running_platform
+from tests.support.processes import Platform, Process, environment, run, running_platform
 
 GENAI = ("-c", "from genai_platform.cli import main; main()")
 
@@ -337,7 +336,6 @@ async def test_serve_and_its_children_tell_no_secret(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["models", "gateway", "sessions"])
 def test_help_shows_no_secret_of_the_environment(name: str, tmp_path: Path) -> None:
-    variables = environment(OPENAI_API_KEY=VENDOR_KEY, GENAI_INTERNAL_KEYS=INTERNAL_KEY)
-    command = [sys.executable, "-m", f"services.{name}.main", "--help"]
-    shown = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, check=True)
-    assert_without((VENDOR_KEY, INTERNAL_KEY), {"out": shown.stdout, "err": shown.stderr})
+    shown = run(name, tmp_path, "--help", OPENAI_API_KEY=VENDOR_KEY, GENAI_INTERNAL_KEYS=INTERNAL_KEY)
+    assert shown.code == 0
+    assert_without((VENDOR_KEY, INTERNAL_KEY), {"out": shown.output.encode(), "err": shown.log.encode()})

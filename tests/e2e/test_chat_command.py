@@ -1,4 +1,4 @@
-"""`genai chat` as its console script, in front of the three services and a scripted provider."""
+"""`genai chat` in real processes, in front of the three services and a scripted provider."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.e2e.test_platform import Upstream, delta, ending
 from tests.rows import for_each, row
 from tests.scripted_upstream import event_stream, json_answer
 from tests.services.model_service import completion
-from tests.support.processes import environment, running_platform
+from tests.support.processes import Finished, environment, run_genai, running_platform
 
 SCRIPT = str(Path(sys.executable).with_name("genai"))
 SECONDS = 20
@@ -45,16 +45,8 @@ class Chat:
             GENAI_GATEWAY_URL=address, GENAI_MODEL="gpt-4o", XDG_STATE_HOME=str(directory / "state")
         )
 
-    def run(self, *arguments: str, typed: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [SCRIPT, "chat", *arguments],
-            cwd=self.directory,
-            env=self.variables | variables,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
+    def run(self, *arguments: str, typed: str = "", **variables: str) -> Finished:
+        return run_genai(self.directory, "chat", *arguments, typed=typed, **(self.variables | variables))
 
     def start(self, *arguments: str, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", PROGRAM, "chat", *arguments]
@@ -90,18 +82,18 @@ def chat(tmp_path: Path, address: str) -> Chat:
 def test_answer_is_on_standard_output_and_words_are_not(chat: Chat, upstream: Upstream) -> None:
     before = len(upstream.server.requests)
     done = chat.run("What is wrong?", "--verbose", typed="a log\n")
-    assert (done.returncode, done.stdout) == (0, "pong\n"), done.stderr
-    assert "tokens" in done.stderr
+    assert (done.code, done.output) == (0, "pong\n"), done.log
+    assert "tokens" in done.log
     [request] = [each for each in upstream.server.requests[before:] if each.method == "POST"]
     assert "What is wrong?\\n\\na log" in request.body.decode()
-    assert "tokens" not in chat.run("Hi").stderr
-    assert json.loads(chat.run("Hi", "-o", "json").stdout)["text"] == "pong"
+    assert "tokens" not in chat.run("Hi").log
+    assert json.loads(chat.run("Hi", "-o", "json").output)["text"] == "pong"
 
 
 def test_conversation_is_continued(chat: Chat, upstream: Upstream) -> None:
-    assert chat.run("-c", "more").returncode == WRONG_USAGE
-    assert chat.run("one", "--session", "mine", "--system", "Be short.").stdout == "pong\n"
-    assert chat.run("two", "--continue").stdout == "pong\n"
+    assert chat.run("-c", "more").code == WRONG_USAGE
+    assert chat.run("one", "--session", "mine", "--system", "Be short.").output == "pong\n"
+    assert chat.run("two", "--continue").output == "pong\n"
     messages = upstream.server.requests[-1].json()["messages"]
     assert [message["role"] for message in messages][-4:] == ["system", "user", "assistant", "user"]
 
@@ -201,12 +193,12 @@ def test_schema_and_files_and_preview(chat: Chat, upstream: Upstream) -> None:
     (chat.directory / "schema.json").write_text(json.dumps(schema))
     (chat.directory / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     previewed = chat.run("Hi", "--preview", "--schema", "schema.json", "--file", "dot.png")
-    body = json.loads(previewed.stdout)
-    assert (previewed.returncode, body["response_format"]["type"]) == (0, "json_schema")
-    assert "data:image/png;base64," in previewed.stdout
+    body = json.loads(previewed.output)
+    assert (previewed.code, body["response_format"]["type"]) == (0, "json_schema")
+    assert "data:image/png;base64," in previewed.output
     refused = chat.run("Hi", "--schema", "schema.json")
-    assert (refused.returncode, refused.stdout) == (FAILED, "")
-    assert "ANSWER_INVALID" in refused.stderr
+    assert (refused.code, refused.output) == (FAILED, "")
+    assert "ANSWER_INVALID" in refused.log
 
 
 def test_answer_that_follows_the_schema_is_printed_as_its_value(chat: Chat, upstream: Upstream) -> None:
@@ -214,13 +206,13 @@ def test_answer_that_follows_the_schema_is_printed_as_its_value(chat: Chat, upst
     (chat.directory / "schema.json").write_text(json.dumps(schema))
     upstream.server.play(json_answer(completion('{"n": 3}')))
     done = chat.run("How many?", "--schema", "schema.json")
-    assert (done.returncode, done.stdout) == (0, '{"n": 3}\n'), done.stderr
+    assert (done.code, done.output) == (0, '{"n": 3}\n'), done.log
     sent = upstream.server.requests[-1].json()["response_format"]["json_schema"]["schema"]
     assert sent["properties"] == {"n": {"type": "integer"}}
     for text, words in (("[1]", "its root must be an object"), ("{", "is no JSON")):
         (chat.directory / "wrong.json").write_text(text)
         refused = chat.run("How many?", "--schema", "wrong.json")
-        assert (refused.returncode, refused.stdout, words in refused.stderr) == (WRONG_USAGE, "", True)
+        assert (refused.code, refused.output, words in refused.log) == (WRONG_USAGE, "", True)
 
 
 def test_registered_prompt_comes_before_the_text(chat: Chat, address: str, upstream: Upstream) -> None:
@@ -235,10 +227,10 @@ def test_registered_prompt_comes_before_the_text(chat: Chat, address: str, upstr
     ):
         with row(*arguments):
             done = chat.run("Hi", "--prompt", "support", *arguments, "--var", "name=Ada")
-            assert (done.returncode, done.stdout) == (0, "pong\n"), done.stderr
+            assert (done.code, done.output) == (0, "pong\n"), done.log
             messages = upstream.server.requests[-1].json()["messages"]
             assert [message["content"] for message in messages] == [system, "Hi"]
-    assert chat.run("Hi", "--prompt", "support", "--version", "2", "--var", "name=Ada", GENAI_MODEL="").returncode == 0
+    assert chat.run("Hi", "--prompt", "support", "--version", "2", "--var", "name=Ada", GENAI_MODEL="").code == 0
     for arguments, code, words in (
         (["--prompt", "support"], FAILED, "name"),
         (["--prompt", "suport", "--var", "name=Ada"], FAILED, "genai prompts list"),
@@ -247,8 +239,8 @@ def test_registered_prompt_comes_before_the_text(chat: Chat, address: str, upstr
     ):
         with row(*arguments):
             refused = chat.run("Hi", *arguments)
-            assert (refused.returncode, refused.stdout) == (code, "")
-            assert words in refused.stderr
+            assert (refused.code, refused.output) == (code, "")
+            assert words in refused.log
 
 
 def test_what_goes_wrong_is_one_line_that_says_what_to_do(chat: Chat) -> None:
@@ -262,10 +254,10 @@ def test_what_goes_wrong_is_one_line_that_says_what_to_do(chat: Chat) -> None:
     ):
         with row(*arguments):
             done = chat.run(*arguments, **variables)
-            assert (done.returncode, done.stdout) == (code, "")
-            assert words in done.stderr
-            assert "Traceback" not in done.stderr
-            assert code == WRONG_USAGE or len(done.stderr.splitlines()) == 1
+            assert (done.code, done.output) == (code, "")
+            assert words in done.log
+            assert "Traceback" not in done.log
+            assert code == WRONG_USAGE or len(done.log.splitlines()) == 1
     endless = subprocess.Popen(["yes"], stdout=subprocess.PIPE)
     with endless, chat.start("Hi", stdin=endless.stdout) as process:
         assert process.stderr

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from genai_platform.cli import commands
 from tests.rows import for_each, row
-from tests.support.processes import Finished, Service, environment, running
+from tests.support.processes import Finished, Service, environment, run_genai, running
 
 KEY = re.compile(r"gk_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}")
 FAILED, WRONG_USAGE, NOT_SIGNED_IN = 1, 2, 4
@@ -54,11 +54,7 @@ class CommandLine:
 
     def spawn(self, *arguments: str) -> Finished:
         """Runs a command in a process of its own."""
-        command = [sys.executable, "-c", "from genai_platform.cli import main; main()", *arguments]
-        ended = subprocess.run(
-            command, cwd=self.directory, env=environment(**self.variables), capture_output=True, text=True
-        )
-        return Finished(ended.returncode, ended.stdout, ended.stderr)
+        return run_genai(self.directory, *arguments, **self.variables)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.support.processes import Finished, Process, environment, running_platform
+from tests.support.processes import Finished, Process, environment, run_genai, running_platform
 
 GENAI = ("-c", "from genai_platform.cli import main; main()")
 FAILED = 1
@@ -86,13 +86,7 @@ def provider(*, status: int, seconds_behind: int = 0) -> Iterator[str]:
 
 
 def doctor(directory: Path, *arguments: str, **variables: str) -> Finished:
-    command = [*GENAI, "doctor", *arguments]
-    process = Process.spawn(command, environment(**variables), directory / "doctor.log", directory=directory)
-    try:
-        output = process.read_rest()
-        return Finished(process.wait(), output, process.log())
-    finally:
-        process.close()
+    return run_genai(directory, "doctor", *arguments, **variables)
 
 
 def transcript(output: str, names: dict[str, str], *left_out: str) -> str:

@@ -11,35 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import environment, running_platform
+from tests.support.processes import Finished, environment, run_genai, running_platform
 
 SCRIPT = str(Path(sys.executable).with_name("genai"))
 FAILED = 1
 
 
 class CommandLine:
-    """The console script in a directory of its own."""
+    """`genai` in a directory of its own."""
 
     def __init__(self, directory: Path, address: str) -> None:
         self.directory = directory
-        self.variables = environment(GENAI_GATEWAY_URL=address)
+        self.variables = {"GENAI_GATEWAY_URL": address}
 
-    def run(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [SCRIPT, *arguments],
-            cwd=self.directory,
-            env=self.variables,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
+    def run(self, *arguments: str, typed: str = "") -> Finished:
+        return run_genai(self.directory, *arguments, typed=typed, **self.variables)
 
     def done(self, *arguments: str, typed: str = "") -> str:
         """The output of a command that succeeds."""
         ended = self.run(*arguments, typed=typed)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+        assert ended.code == 0, ended.log
+        return ended.output
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +56,8 @@ def test_models_are_registered_shown_and_removed(genai: CommandLine) -> None:
     genai.done("models", "remove", "mine")
     assert genai.done("models", "registered") == ""
     refused = genai.run("models", "show", "gtp-4o")
-    assert (refused.returncode, refused.stdout) == (FAILED, "")
-    assert "MODEL_NOT_FOUND" in refused.stderr
+    assert (refused.code, refused.output) == (FAILED, "")
+    assert "MODEL_NOT_FOUND" in refused.log
 
 
 def test_prompts_have_versions_labels_and_folders(genai: CommandLine) -> None:
@@ -73,7 +65,7 @@ def test_prompts_have_versions_labels_and_folders(genai: CommandLine) -> None:
     genai.done("prompts", "create", "greet", "--message", "shorter", typed="Hi {{name}}!")
     assert genai.done("prompts", "show", "greet") == "Hello {{name}}!\n"
     assert "+Hi {{name}}!" in genai.done("prompts", "diff", "greet", "production", "2")
-    assert "before at version 1" in genai.run("prompts", "label", "greet", "production", "2").stderr
+    assert "before at version 1" in genai.run("prompts", "label", "greet", "production", "2").log
     assert genai.done("prompts", "render", "greet", "--var", "name=Ada") == "Hi Ada!\n"
     [listed] = genai.done("prompts", "list").splitlines()
     assert listed.split("\t")[:4] == ["greet", "2", "production", "name"]
@@ -83,7 +75,7 @@ def test_prompts_have_versions_labels_and_folders(genai: CommandLine) -> None:
     (genai.directory / "folder" / "greet" / "v3.md").write_text("Good day, {{name}}.")
     genai.done("prompts", "push", "folder")
     assert genai.done("prompts", "show", "greet", "--version", "3") == "Good day, {{name}}.\n"
-    assert "`genai prompts list`" in genai.run("prompts", "show", "absent").stderr
+    assert "`genai prompts list`" in genai.run("prompts", "show", "absent").log
 
 
 def test_sessions_are_restored_shown_exported_and_deleted(genai: CommandLine) -> None:
@@ -95,14 +87,15 @@ def test_sessions_are_restored_shown_exported_and_deleted(genai: CommandLine) ->
     assert json.loads(genai.done("sessions", "export", "mine"))["message"] == stored["message"]
     genai.done("sessions", "delete", "mine")
     assert genai.done("sessions", "list", "-o", "json") == "[]\n"
-    assert "`genai sessions list`" in genai.run("sessions", "show", "mine").stderr
+    assert "`genai sessions list`" in genai.run("sessions", "show", "mine").log
 
 
 def test_reader_that_has_gone_is_no_traceback(genai: CommandLine) -> None:
     output, written = os.pipe()
     os.close(output)
+    command, variables = [SCRIPT, "models", "list"], environment(**genai.variables)
     with subprocess.Popen(
-        [SCRIPT, "models", "list"], cwd=genai.directory, env=genai.variables, stdout=written, stderr=subprocess.PIPE
+        command, cwd=genai.directory, env=variables, stdout=written, stderr=subprocess.PIPE
     ) as process:
         os.close(written)
         assert process.stderr

@@ -17,7 +17,7 @@ from genai_platform import GenAIError, GenAIPlatform, Unauthenticated
 from genai_platform.local_model import MISSING_PACKAGES, MODEL
 from tests.e2e.test_platform import first_success
 from tests.support.certificates import Authority
-from tests.support.processes import EXIT_CONFIG, Process, environment
+from tests.support.processes import EXIT_CONFIG, Process, environment, running
 
 GENAI = ("-c", "from genai_platform.cli import main; main()")
 LEFT_SECONDS = 5.0
@@ -179,22 +179,16 @@ def test_port_in_use_is_told_with_what_to_do(serve: Serve) -> None:
     serve.assert_nothing_left()
 
 
-def test_second_copy_does_not_call_the_services_of_the_first(serve: Serve, tmp_path: Path) -> None:
-    other = Serve(tmp_path)
-    addresses = serve.started()
-    settings = {f"{name.upper()}_ADDRESS": address for name, address in addresses.items() if name != "gateway"}
-    process = other.start(GENAI_DATA_DIR=str(tmp_path / "other"), **settings)
-    try:
-        lines = [process.read_line() for _ in range(3)]
-        assert not any(address in lines[2] for address in addresses.values())
-    finally:
-        process.close()
-    other.assert_nothing_left()
+def test_second_copy_does_not_call_the_services_of_the_first(serve: Serve) -> None:
+    addresses = {"SESSIONS_ADDRESS": "127.0.0.1:1", "MODELS_ADDRESS": "127.0.0.1:2"}
+    process = serve.start(**addresses)
+    lines = [process.read_line() for _ in range(3)]
+    assert not any(address in lines[2] for address in addresses.values())
 
 
 @pytest.mark.local_model
 @pytest.mark.usefixtures("local_model_wheels")
-def test_local_model_comes_along_and_leaves_with_the_services(serve: Serve) -> None:
+def test_local_model_comes_along_and_leaves_with_the_services(serve: Serve, tmp_path: Path) -> None:
     process = serve.start("--local-model")
     lines = [process.read_line() for _ in range(4)]
     assert [line.partition(":")[0] for line in lines] == ["local model", "sessions", "models", "gateway"]
@@ -209,9 +203,10 @@ def test_local_model_comes_along_and_leaves_with_the_services(serve: Serve) -> N
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait() == 0, process.log()
     serve.assert_nothing_left()
-    process.close()
-    addresses = serve.started()
-    with GenAIPlatform(addresses["gateway"]) as platform:
+    with (
+        running("models", tmp_path, GENAI_DATA_DIR=str(tmp_path / "data")) as models,
+        GenAIPlatform(models.address) as platform,
+    ):
         assert MODEL not in {model.name for model in platform.models.list_registered_models().models}
 
 

@@ -290,7 +290,7 @@ async def test_u11_slow_heads_end_in_time_and_hold_up_nobody(tmp_path: Path, ups
 
     upstream.default = play
     async with model_service(tmp_path, upstream) as service:
-        slow = [asyncio.create_task(ask(service.stub, timeouts=clocks(first_output=2))) for _ in range(SLOW_CALLS)]
+        slow = [asyncio.create_task(ask(service.stub, timeouts=clocks(first_output=4))) for _ in range(SLOW_CALLS)]
         await upstream.received(SLOW_CALLS)
         healthy = [await ask(service.stub, model="gpt-4o-mini") for _ in range(20)]
         assert not any(task.done() for task in slow)

@@ -23,7 +23,7 @@ from tests.services.model_service import (
     registration,
 )
 from tests.services.vendor_answers import answered_in_any_dialect
-from tests.support.databases import on_postgresql_too
+from tests.support.databases import provide_behind
 from tests.support.errors import failure_of, stream_failure
 
 
@@ -157,12 +157,10 @@ async def test_wrong_field_is_named_before_the_id_is_looked_up(
     assert list((await failure_of(service.stub.Chat(wrong))).fields) == ["config.temperature", "end_user_id"]
 
 
-@on_postgresql_too
-async def test_replicas_share_the_answers(
-    tmp_path: Path, upstream: ScriptedUpstream, database_kind: str, database_url: str
-) -> None:
+async def test_replicas_share_the_answers(tmp_path: Path, upstream: ScriptedUpstream, postgresql_url: str) -> None:
     upstream.default = answered_in_any_dialect
-    settings = {"MODELS_CALLS_DATABASE_URL": database_url}
+    provide_behind(postgresql_url, "calls")
+    settings = {"MODELS_CALLS_DATABASE_URL": postgresql_url}
     request = chat_request(request_id="r-1")
     async with (
         model_service(tmp_path / "a", upstream, **settings) as one,

@@ -426,6 +426,8 @@ async def test_certificate_that_expires_soon_is_a_warning(authority: Authority, 
     log = LogFile()
     soon = authority.issue_files(*LOCAL, days=13)
     server_tls(soon, log=log)
+    # Each has a log of its own, and a thread that writes it.
+    await log.written(2)
     server_tls(local, log=log)
     await log.written(3)
     events = [(entry["level"], entry["event"]) for entry in log.entries()]

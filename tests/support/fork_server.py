@@ -1,20 +1,22 @@
-"""A process that has imported the services and forks a child for each start of one of them.
+"""A process that has imported the services and the command `genai`, and forks a child for each start of one of them.
 
 Imports are nearly all of the second that a service needs to start. A child is a whole process with connections,
 threads and a port of its own, to be signalled, killed and waited for like any other. Nothing of gRPC runs before the
 fork, which is what gRPC asks of those who fork.
 
 Run as a program, this is the server; `ForkServer` is its client. A request is one packet of JSON, with the files of
-the child's output and log and a pipe, on which its exit code is told.
+the child's input, output and log and a pipe, on which its exit code is told.
 """
 
 from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -29,9 +31,10 @@ ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (
     *("services.gateway.main", "services.models.main", "services.sessions.main"),
     "services.gateway.access.access",
-    *("alembic.command", "alembic.config", "uvloop"),
+    *("alembic.command", "alembic.config", "grpc._channel", "uvloop"),
+    *(f"genai_platform.cli.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "genai_platform" / "cli")])),
 )
-"""The services, and what they import once they run."""
+"""The services and the commands, and what they import once they run."""
 REQUEST_BYTES = 65536
 
 
@@ -99,9 +102,9 @@ class ForkServer:
         directory: Path,
         environment: Mapping[str, str],
         before: str,
-        files: tuple[int, int],
+        files: tuple[int, int, int],
     ) -> Forked:
-        """Runs the `main` of a module in a child, after the program `before`. `files` are its output and its log."""
+        """Runs the `main` of a module in a child, after the program `before`. `files` are its input, output and log."""
         request = Request(module, list(arguments), str(directory), dict(environment), before)
         ended, tell = os.pipe()
         try:
@@ -144,7 +147,7 @@ def serve(requests: socket.socket) -> tuple[Request, list[int]]:
             reap(ended, children.pop(ended))
         if requests.fileno() not in ready:
             continue
-        data, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 3)
+        data, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 4)
         if not data:
             for child in children.values():
                 os.kill(child.pid, signal.SIGKILL)
@@ -157,9 +160,9 @@ def serve(requests: socket.socket) -> tuple[Request, list[int]]:
             requests.close()
             return Request(*json.loads(data)), files
         requests.send(str(pid).encode())
-        output, log, tell = files
-        os.close(output)
-        os.close(log)
+        *given, tell = files
+        for file in given:
+            os.close(file)
         children[os.pidfd_open(pid)] = Child(pid, tell)
 
 
@@ -172,14 +175,14 @@ def reap(ended: int, child: Child) -> None:
 
 def become(request: Request, files: list[int], by_imports: dict[str, str]) -> None:
     """Makes this process as if it had been started so: with its own group, directory, variables, files and program."""
-    output, log, tell = files
+    *given, _ = files
     os.setpgid(0, 0)
     os.chdir(request.directory)
     os.environ.clear()
     os.environ.update(by_imports | request.environment)
-    os.dup2(output, 1)
-    os.dup2(log, 2)
-    for file in (output, log, tell):
+    for number, file in enumerate(given):
+        os.dup2(file, number)
+    for file in files:
         os.close(file)
     exec(request.before, {"__name__": "before"})
     module = importlib.import_module(request.module)
@@ -192,6 +195,9 @@ def main() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
     by_imports = {name: value for name, value in os.environ.items() if name not in started_with}
+    # A collection in a child would go through all that was imported, and so copy its pages.
+    gc.collect()
+    gc.freeze()
     request, files = serve(socket.socket(fileno=int(sys.argv[1])))
     become(request, files, by_imports)
 

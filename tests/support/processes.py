@@ -6,7 +6,7 @@
         assert models.wait() == 0
 
 A service is forked from a process that has imported it, which takes a tenth of the time of `python -m`, with which it
-is started `as_module`. By their paths the examples start all of them.
+is started `as_module`; so is a command of `genai`. By their paths the examples start all of them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
+from tests.support.databases import provide
 from tests.support.fork_server import ROOT, Forked, fork_server
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
+COMMAND_SECONDS = 60.0
 EXIT_CONFIG = 78
 LISTENING = "listening on "
 
@@ -36,6 +39,16 @@ INHERITED = (
     *("GENAI_EVENT_LOOP", "GRPC_ENABLE_FORK_SUPPORT"),
 )
 """The variables of this machine that programs see: none with a key, an address or a proxy in it."""
+
+
+DATABASES = {
+    "gateway": [],
+    "models": [("models.db", "models"), ("calls.db", "calls"), ("usage.db", "ledger")],
+    "sessions": [("sessions.db", "sessions")],
+}
+"""The SQLite files of each service, with the parts that they are of."""
+OWN_DATA = ("GENAI_DATA_DIR", "DATABASE_URL")
+"""How the settings end with which a service has its data elsewhere."""
 
 
 class NotStarted(Exception):
@@ -94,12 +107,15 @@ class Process:
         *,
         directory: Path = ROOT,
         before: str = "",
+        typed: str = "",
     ) -> Self:
-        """Runs the `main` of a module in a child of the fork server, after the program `before`."""
+        """Runs the `main` of a module in a child of the fork server, after the program `before`, with an input."""
         output, written = os.pipe()
-        with log_path.open("ab") as log, os.fdopen(written, "wb") as out:
-            log_start = log.tell()
-            child = fork_server().start(module, arguments, directory, variables, before, (out.fileno(), log.fileno()))
+        with log_path.open("ab") as log, os.fdopen(written, "wb") as out, tempfile.TemporaryFile() as given:
+            given.write(typed.encode())
+            given.seek(0)
+            log_start, files = log.tell(), (given.fileno(), out.fileno(), log.fileno())
+            child = fork_server().start(module, arguments, directory, variables, before, files)
         return cls(child, output, log_path, log_start)
 
     def read_line(self, seconds: float = START_SECONDS) -> str:
@@ -211,6 +227,9 @@ def start(
     Settings are environment variables. Raises NotStarted.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if kind is Service and not as_module and not any(setting.endswith(OWN_DATA) for setting in settings):
+        for file, part in DATABASES[name]:
+            provide(directory / "data" / file, part)
     (directory / ".env").touch()
     defaults = {f"{name.upper()}_PORT": "0", "MODELS_DISCOVERY": "off", "GENAI_DATA_DIR": str(directory / "data")}
     variables, log_path = environment(**(defaults | settings)), directory / f"{name}.log"
@@ -238,6 +257,18 @@ def run(name: str, directory: Path, *arguments: str, **options: Any) -> Finished
         return Finished(process.wait(), output, process.log())
     finally:
         process.close()
+
+
+def run_genai(directory: Path, *arguments: str, before: str = "", typed: str = "", **variables: str) -> Finished:
+    """Runs a command of `genai` in a directory, with an input, after the program `before`."""
+    with tempfile.NamedTemporaryFile(prefix="genai-log-") as log:
+        options = {"directory": directory, "before": before, "typed": typed}
+        process = Process.fork("genai_platform.cli", arguments, environment(**variables), Path(log.name), **options)
+        try:
+            output = process.read_rest(COMMAND_SECONDS)
+            return Finished(process.wait(), output, process.log())
+        finally:
+            process.close()
 
 
 class Platform:

@@ -26,7 +26,7 @@ def signer(directory: Path, addresses: dict[str, str] | None = None, **settings:
 
 
 def agree(first: IdentitySigner, second: IdentitySigner) -> bool:
-    return second.read(first.sign(CallerIdentity(key_id="key"))).identity.key_id == "key"
+    return second.read(first.sign(CallerIdentity(key_id="key"))).key_id == "key"
 
 
 def test_without_authentication_there_is_no_key(tmp_path: Path) -> None:

@@ -416,8 +416,8 @@ async def test_silence_in_mid_body_is_given_up_after_the_idle_timer(upstream: Sc
 
 
 async def test_idle_timer_begins_anew_with_every_read(upstream: ScriptedUpstream) -> None:
-    upstream.play(event_stream(*paced("abcdefgh", Pause(0.05))))
-    async with transporting(HttpTimeouts(idle=0.2)) as transport:
+    upstream.play(event_stream(*paced("abcdefgh", Pause(0.1))))
+    async with transporting(HttpTimeouts(idle=0.6)) as transport:
         assert await read_stream(transport, upstream.url) == b"abcdefgh"
 
 

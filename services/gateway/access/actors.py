@@ -6,6 +6,7 @@ from proto.identity_pb2 import CallerIdentity
 from services.gateway.access.audit import Actor
 from services.gateway.access.authentication import address_of
 from services.shared.call import Call
+from services.shared.identity import NOBODY
 
 _KINDS = {
     CallerIdentity.METHOD_API_KEY: "key",
@@ -16,6 +17,6 @@ _KINDS = {
 
 def actor_of(call: Call, reason: str = "") -> Actor:
     """The author of a change by a call."""
-    identity = call.identity or CallerIdentity()
-    kind = _KINDS.get(identity.method, "")
+    identity = call.identity or NOBODY
+    kind = _KINDS.get(identity.message.method, "")
     return Actor(kind, identity.key_id, address_of(call.caller), call.request_id, reason)

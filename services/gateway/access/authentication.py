@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import grpc
 
-from proto.identity_pb2 import CallerIdentity
 from services.gateway.access.bound_callers import (
     CERTIFICATE_NOT_BOUND,
     BoundCaller,
@@ -28,7 +27,7 @@ from services.gateway.access.keys import DISABLED, REVOKED
 from services.gateway.access.last_used import LastUsed
 from services.gateway.access.snapshot import Entry, SnapshotKeeper
 from services.shared.errors import PermissionDenied, Unauthenticated, Unavailable
-from services.shared.identity import Callers, IdentitySigner, check_scope
+from services.shared.identity import Callers, Identity, IdentitySigner, check_scope
 from services.shared.metadata import API_KEY_KEY, CREDENTIAL_KEYS, IDENTITY_KEY, Metadata
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class Authenticator(Callers):
 
     async def identify(
         self, metadata: Metadata, scope: str, peer: str = "", context: grpc.aio.ServicerContext | None = None
-    ) -> CallerIdentity:
+    ) -> Identity:
         """The identity of a caller. Raises Unauthenticated, Unavailable AUTH_UNAVAILABLE or PermissionDenied."""
         return (await self.admit(metadata, scope, peer, context)).identity
 
@@ -103,7 +102,8 @@ class Authenticator(Callers):
         self, metadata: Metadata, scope: str, peer: str, context: grpc.aio.ServicerContext | None
     ) -> Caller:
         """A caller with its identity. Raises as `identify` does."""
-        if recalled := self._recall(metadata, scope):
+        if recalled := self._recall(metadata):
+            check_scope(recalled.identity, scope)
             self._last_used.note(recalled.key.id)
             return recalled
         credentials = set(_credentials(metadata))
@@ -111,16 +111,15 @@ class Authenticator(Callers):
         caller = self._find_bound(certificate) if certificate else await self._find(credentials, peer)
         check_scope(caller.identity, scope)
         if isinstance(caller, Entry):
-            caller.granted.add(scope)
             self._remember(metadata, caller)
             self._last_used.note(caller.key.id)
         return caller
 
-    def _recall(self, metadata: Metadata, scope: str) -> Entry | None:
+    def _recall(self, metadata: Metadata) -> Entry | None:
         """The key of an earlier call that has sent the same, as long as nothing has changed for it."""
         sent = _only_field(metadata)
         known = self._recalled.get(self._digest(sent)) if sent else None
-        if known is None or known.seq != self._keeper.snapshot.seq or scope not in known.entry.granted:
+        if known is None or known.seq != self._keeper.snapshot.seq:
             return None
         if self._now() >= known.until or self._keeper.age_seconds() > self._max_staleness:
             return None
@@ -195,7 +194,7 @@ class Authenticator(Callers):
         until, value = caller.signed
         now = self._now()
         if not until - SIGNED_SECONDS <= now < until:
-            value = self._sign(caller.identity)
+            value = self._sign(caller.identity.message)
             caller.signed = now + SIGNED_SECONDS, value
         return ((IDENTITY_KEY, value),)
 

@@ -12,6 +12,7 @@ from services.gateway.access.snapshot import Snapshot
 from services.gateway.access.validation import DEFAULT_SCOPES, MAX_TEXT, SCOPES
 from services.shared.characters import has_invisible
 from services.shared.errors import PermissionDenied, Unauthenticated
+from services.shared.identity import Identity
 
 if TYPE_CHECKING:
     # Import libraries that a gateway without client certificates and issuers does not need.
@@ -40,7 +41,7 @@ class BoundCaller:
     """A caller with a verified token or certificate."""
 
     def __init__(self, identity: CallerIdentity) -> None:
-        self.identity = identity
+        self.identity = Identity.of(identity)
         self.signed: tuple[float, bytes] = (0.0, b"")
         """The identity with its signature, and the time until which it is used again."""
 

@@ -31,7 +31,7 @@ class AccessServicer:
         self._bindings = Bindings(changes)
 
     async def WhoAmI(self, _: pb.WhoAmIRequest, call: Call) -> pb.WhoAmIResponse:
-        answer = pb.WhoAmIResponse(identity=call.identity)
+        answer = pb.WhoAmIResponse(identity=call.identity.message if call.identity else None)
         entry = self._keeper.snapshot.keys.get(answer.identity.key_id)
         if entry:
             answer.expires_at.CopyFrom(entry.key.expires_at)

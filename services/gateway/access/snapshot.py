@@ -17,6 +17,7 @@ from services.gateway.access.globs import narrowed
 from services.gateway.access.limits import RuleIndex
 from services.gateway.access.records import BINDINGS, KEYS, LIMITS, PROJECTS, TEAMS, USERS, Records
 from services.shared.database import Database
+from services.shared.identity import Identity
 from services.shared.logs import Log
 
 CHECK_SECONDS = 5.0
@@ -38,7 +39,6 @@ class Entry:
         "_networks",
         "_snapshot",
         "expires_at",
-        "granted",
         "hash",
         "key",
         "previous_hash",
@@ -54,21 +54,19 @@ class Entry:
         self.previous_until = key.previous_until.ToMicroseconds() / 1e6
         self.expires_at = key.expires_at.ToMicroseconds() / 1e6
         self._networks: Sequence[Network] = [ipaddress.ip_network(cidr) for cidr in key.cidrs]
-        self.granted: set[str] = set()
-        """The scopes that it was found to have."""
         self.forget()
 
     def forget(self) -> None:
         """Drops what was derived from other objects than the key."""
-        self._identity: CallerIdentity | None = None
+        self._identity: Identity | None = None
         self.signed: tuple[float, bytes] = (0.0, b"")
         """The identity with its signature, and the time until which it is used again."""
 
     @property
-    def identity(self) -> CallerIdentity:
+    def identity(self) -> Identity:
         """The identity of its callers."""
         if self._identity is None:
-            self._identity = self._snapshot.identity_of(self.key)
+            self._identity = Identity.of(self._snapshot.identity_of(self.key))
         return self._identity
 
     def blocked_by(self) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 
 from proto import models_pb2
-from proto.identity_pb2 import CallerIdentity
 from services.models.chat.system_prompt import Prompted
 from services.models.ledger.ledger import Ledger
 from services.models.ledger.records import (
@@ -21,9 +20,9 @@ from services.models.ledger.records import (
 )
 from services.models.providers.base import Target
 from services.shared.call import Call
+from services.shared.identity import NOBODY
 from services.shared.rpc import CallEnd
 
-NOBODY = CallerIdentity()
 NO_PROMPT = models_pb2.ResolvedPrompt()
 NO_TAGS: dict[str, str] = {}
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from proto import models_pb2
-from proto.identity_pb2 import CallerIdentity, LimitRule
+from proto.identity_pb2 import LimitRule
 from services.models.chat.account import Account
 from services.models.limits.budget_alerts import BudgetAlerts
 from services.models.limits.decisions import LIMITS_TRAILER, Decision, Standing
@@ -18,7 +18,7 @@ from services.models.limits.rules import RATE_WINDOWS, Facts, Resource, Rule
 from services.models.providers.base import Conversation, Target
 from services.shared.call import Call
 from services.shared.errors import InvalidRequest, PreconditionFailed
-from services.shared.identity import MAX_KNOWN
+from services.shared.identity import MAX_KNOWN, Identity
 
 
 class ChatLimits:
@@ -29,14 +29,14 @@ class ChatLimits:
         self.estimator = estimator
         self.meter = meter
         self.alerts = alerts
-        self._rules: dict[int, tuple[CallerIdentity, tuple[Rule, ...]]] = {}
+        self._rules: dict[int, tuple[Identity, tuple[Rule, ...]]] = {}
         """The rules of identities, with these, by their ids."""
 
     def open(self, call: Call) -> LimitedChat:
         """The limits of a chat, which is not admitted yet."""
         return LimitedChat(self, call)
 
-    async def standings(self, identity: CallerIdentity) -> Sequence[Standing]:
+    async def standings(self, identity: Identity) -> Sequence[Standing]:
         """The limits of a caller as its next chat finds them; none where one of them cannot be kept here."""
         try:
             rules = self.rules_of(identity)
@@ -45,7 +45,7 @@ class ChatLimits:
         facts = Facts(identity.team_id, identity.project_id, identity.key_id, identity.user_id)
         return await self.limiter.reader.read(facts, rules)
 
-    def rules_of(self, identity: CallerIdentity) -> tuple[Rule, ...]:
+    def rules_of(self, identity: Identity) -> tuple[Rule, ...]:
         """The rules of an identity, which are remembered for its next call. Raises as `read_rules` does."""
         known = self._rules.get(id(identity))
         # As long as an identity is kept here, no other one has its id.

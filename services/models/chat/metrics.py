@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 
 from proto import models_pb2
-from proto.identity_pb2 import CallerIdentity
 from services.models.providers.base import Conversation, Target
 from services.models.providers.model_labels import Labels, answering_label, model_labels
 from services.shared import metric_names as names
 from services.shared.call import Call
 from services.shared.call_metrics import MAX_SERIES, NOBODY, team_labels
 from services.shared.errors import PlatformError
+from services.shared.identity import Identity
 from services.shared.metrics import BATCH_SIZE, Batch, Count, Counters, Histogram, Histograms, Values, count_batches
 
 OPERATION = "chat"
@@ -160,7 +160,7 @@ def _count_answer(
     target: Target,
     answering: str,
     modality: str,
-    identity: CallerIdentity | None,
+    identity: Identity | None,
     usage: bytes,
     seconds: float,
     first_chunk: float | None,
@@ -185,7 +185,7 @@ def _count_failure(target: Target, error_type: str, seconds: float, first_chunk:
         FIRST_CHUNKS.observe(model, first_chunk)
 
 
-def _count_broken_answer(target: Target, modality: str, identity: CallerIdentity | None, usage: bytes) -> None:
+def _count_broken_answer(target: Target, modality: str, identity: Identity | None, usage: bytes) -> None:
     owner = (identity.team_id, identity.project_id) if identity else NOBODY
     _Answered(model_labels(target), "", modality, *owner).count_usage(usage)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from google.protobuf.duration_pb2 import Duration
 
 from proto import usage_pb2
-from proto.identity_pb2 import CallerIdentity, LimitRule
+from proto.identity_pb2 import LimitRule
 from services.models.access.trust import ADMIN, TrustPolicy
 from services.models.ledger.exports import export_lines
 from services.models.ledger.ledger import Ledger
@@ -24,6 +24,7 @@ from services.models.limits.decisions import Standing
 from services.models.limits.windows import FOREVER
 from services.shared.call import Call
 from services.shared.errors import Cancelled, NotFound, PermissionDenied
+from services.shared.identity import NOBODY, Identity
 from services.shared.page_tokens import Text, read_page_size, read_page_token, write_page_token
 from services.shared.paging import cut_page
 from services.shared.running_calls import PROCESS_CALLS, RunningCalls
@@ -36,7 +37,7 @@ SUM_NAMES = (
 assert len(SUM_NAMES) == len(fields(Sums))
 
 
-Standings: TypeAlias = Callable[[CallerIdentity], Awaitable[Sequence[Standing]]]
+Standings: TypeAlias = Callable[[Identity], Awaitable[Sequence[Standing]]]
 """Reads the limits of a caller as its next call finds them."""
 
 
@@ -71,7 +72,7 @@ class UsageServicer:
     async def GetMyUsage(self, request: usage_pb2.GetMyUsageRequest, call: Call) -> usage_pb2.GetMyUsageResponse:
         self._refuse_strangers(call)
         await self._ledger.try_flush()
-        identity, now = call.identity or CallerIdentity(), self._now()
+        identity, now = call.identity or NOBODY, self._now()
         today, filters = now.date(), {"key_id": identity.key_id} if call.identity else {}
         response = usage_pb2.GetMyUsageResponse(
             key_id=identity.key_id, project_id=identity.project_id, team_id=identity.team_id
@@ -143,7 +144,7 @@ class UsageServicer:
         mine = {"project_id": own} if own else {"project_id": "", "key_id": call.identity.key_id}
         return query._replace(filters={**query.filters, **mine})
 
-    async def _limit_use(self, limit: LimitRule, identity: CallerIdentity, now: datetime) -> usage_pb2.LimitUse:
+    async def _limit_use(self, limit: LimitRule, identity: Identity, now: datetime) -> usage_pb2.LimitUse:
         use = usage_pb2.LimitUse(limit=limit)
         window = current_window(limit.window, now)
         if window and window.end:
@@ -243,7 +244,7 @@ def _repriced(provider: str, name: str, model: RepricedModel) -> usage_pb2.Repri
     )
 
 
-def _scope_id(limit: LimitRule, identity: CallerIdentity) -> str | None:
+def _scope_id(limit: LimitRule, identity: Identity) -> str | None:
     """The id of the scope that a limit counts for this caller; None if the ledger cannot tell."""
     own = {
         "org": "",

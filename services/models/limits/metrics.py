@@ -7,12 +7,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from proto.identity_pb2 import CallerIdentity
 from services.models.limits.decisions import Decision, Standing
 from services.models.limits.limiter import Limiter
 from services.models.limits.windows import MICROSECONDS
 from services.shared import metric_names as names
 from services.shared.call_metrics import team_labels
+from services.shared.identity import Identity
 from services.shared.metrics import Counters, Histograms, Readings, Values
 
 MAX_BUDGETS = 1000
@@ -42,7 +42,7 @@ class LimitMeter:
         self._seconds = DECISION.of((store,))
         self._budgets: OrderedDict[str, Standing] = OrderedDict()
 
-    def note(self, decision: Decision, seconds: float, identity: CallerIdentity) -> None:
+    def note(self, decision: Decision, seconds: float, identity: Identity) -> None:
         """Records a decision about a call of a caller."""
         self._seconds.observe(seconds)
         if decision.over and (refused_by := decision.refused_by):

@@ -53,7 +53,7 @@ class Recorder:
         """The identity that came with the last call, which must be signed."""
         [value] = [value for key, value in self.received[-1] if key == IDENTITY_KEY]
         assert isinstance(value, bytes)
-        return IdentitySigner([KEY]).read(value).identity
+        return IdentitySigner([KEY]).read(value).message
 
 
 class AccessGateway:

@@ -19,7 +19,7 @@ from services.shared import metric_names as names
 from services.shared.identity import IdentitySigner
 from services.shared.metadata import IDENTITY_KEY
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, event_stream, json_answer, no_answer
-from tests.services.model_service import END, chat_request, completion, piece, vendor_variables
+from tests.services.model_service import chat_request, completion, piece, vendor_variables
 from tests.support.admin import Scrape, port_of
 from tests.support.databases import provide_behind
 from tests.support.errors import explain, failure_of
@@ -174,30 +174,23 @@ async def a_budget_holds(stubs: Replicas, upstream: ScriptedUpstream) -> None:
 async def slots_come_back(stubs: Replicas, upstream: ScriptedUpstream) -> None:
     upstream.default = event_stream(piece("a"), ending=Ending.STALL)
     who = caller("crowd", SLOTS | {"amount": 4})
-    for _ in range(5):
-        streams = [stubs[number % 2].ChatStream(chat_request(), metadata=who) for number in range(4)]
-        for stream in streams:
-            assert (await stream.read()).token == "a"
+    for _ in range(6):
+        streams = [await opened(stubs[number % 2], who) for number in range(4)]
         refusal = await failure_of(stubs[0].Chat(chat_request(), metadata=who))
         assert (refusal.reason, refusal.retry_seconds) == ("CONCURRENCY_LIMITED", 1)
         for stream in streams:
             stream.cancel()
-        await are_free(stubs[1], upstream, who)
-        upstream.default = event_stream(piece("a"), ending=Ending.STALL)
 
 
-async def are_free(stub: Stub, upstream: ScriptedUpstream, who: Any) -> None:
-    """Waits until all slots are free: the end of a cancelled call is not heard of by its caller."""
-    upstream.default = event_stream(piece("a"), END)
+async def opened(stub: Stub, who: Any) -> Any:
+    """A stream, as soon as there is a slot for it: the end of a cancelled call is not heard of by its caller."""
     async with asyncio.timeout(20):
         while True:
-            call = stub.ChatStream(chat_request(), metadata=who)
+            stream = stub.ChatStream(chat_request(), metadata=who)
             with contextlib.suppress(grpc.aio.AioRpcError):
-                async for _ in call:
-                    pass
-            ends = await outcomes([stub, stub], 4, who)
-            if not refusals(ends):
-                return
+                assert (await stream.read()).token == "a"
+                return stream
+            assert await stream.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             await asyncio.sleep(0.05)
 
 

@@ -33,12 +33,12 @@ PROMPTS = [f"Question {number}" for number in range(500)]
 
 
 class LimitedModel:
-    """Answers as many chats in each window of time as are allowed, and says how long the others should wait."""
+    """Answers as many chats as are allowed, then none for a while, and says how long the others should wait."""
 
-    def __init__(self, allowed: int, window_seconds: float) -> None:
+    def __init__(self, allowed: int, rest_seconds: float) -> None:
         self._allowed = allowed
-        self._seconds = window_seconds
-        self._begun = time.monotonic()
+        self._seconds = rest_seconds
+        self._rests_until = 0.0
         self._served = 0
         self.refused = 0
         self.at_once = 0
@@ -56,13 +56,12 @@ class LimitedModel:
 
     def _admit(self) -> None:
         now = time.monotonic()
-        if now - self._begun >= self._seconds:
-            self._begun, self._served = now, 0
-        if self._served >= self._allowed:
+        if now < self._rests_until:
             self.refused += 1
-            left = self._begun + self._seconds - now
-            raise errors.LimitExceeded("too many a minute", reason="RATE_LIMITED", retry_after=left)
+            raise errors.LimitExceeded("too many", reason="RATE_LIMITED", retry_after=self._rests_until - now)
         self._served += 1
+        if self._served % self._allowed == 0:
+            self._rests_until = now + self._seconds
 
 
 def answer(request: ChatRequest) -> ChatResponse:
@@ -83,8 +82,7 @@ def client(request: pytest.FixtureRequest, platform: GenAIPlatform, async_platfo
 
 
 async def test_five_hundred_prompts_pass_a_limit_of_three_hundred_a_minute(backend: Backend, client: Any) -> None:
-    """With a minute of one second."""
-    model = LimitedModel(allowed=300, window_seconds=1.0)
+    model = LimitedModel(allowed=300, rest_seconds=1.0)
     backend.answers["Chat"] = model
     results = await run(client, PROMPTS, model="m", concurrency=16)
     assert results.texts == [f"Answer to {prompt}" for prompt in PROMPTS]

@@ -209,7 +209,7 @@ async def test_an_append_lost_in_its_commit_is_there_once_after_it_is_repeated(
 
 
 async def test_all_connections_killed_at_once_cost_no_call(
-    postgresql_url: str, postgresql_server: PostgreSQLServer
+    postgresql_url: str, postgresql_server: PostgreSQLServer, patient_storage: None
 ) -> None:
     async with served(postgresql_url) as service:
         await service.create()
