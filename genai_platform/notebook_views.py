@@ -7,16 +7,11 @@ into the page, or load anything: what comes out has no tag but those made here, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 
-_CODE = re.compile(
-    r"""
-    ^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[^`\n]*\n(?P<block>.*?)(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)
-    |
-    (?<![`\\])(?P<ticks>`+)(?!`)(?P<span>(?:(?!\n[ \t]*\n).)+?)(?<!`)(?P=ticks)(?!`)
-    """,
-    re.VERBOSE | re.MULTILINE | re.DOTALL,
-)
+NEW_LINE = "\n"
+_TICKS = re.compile("(`+)")
 _NOT_PLAIN = re.compile(r"[^\w ]|_")
 _MARKUP = {"<": "&lt;", "[": "&#91;"}
 """The beginnings of tags, and of links, images and the definitions of both."""
@@ -37,21 +32,62 @@ def literal(text: str) -> str:
 
 
 def _formatted(text: str) -> str:
-    """Markdown without tags, links and images. They are shown as they are written."""
-    parts, end = [], 0
-    for match in _CODE.finditer(text):
-        parts += [_defused(text[end : match.start()]), _code(match)]
-        end = match.end()
-    return "".join([*parts, _defused(text[end:])])
+    """Markdown without tags, links and images, which are shown as they are written. Code is put into tags, and not left
+    to Markdown: readers differ in where it ends, and would take what follows for markup."""
+    parts: list[str] = []
+    paragraph: list[str] = []
+    lines = iter(text.splitlines(keepends=True))
+    for line in lines:
+        fence = _fence(line)
+        if fence or not line.strip():
+            parts.append(_paragraph("".join(paragraph)))
+            paragraph.clear()
+        if fence:
+            parts.append(_block(line, fence, lines))
+        else:
+            paragraph.append(line)
+    return "".join([*parts, _paragraph("".join(paragraph))])
 
 
-def _code(match: re.Match[str]) -> str:
-    # As tags and not as Markdown's code: readers differ in where that ends, and would take what follows for markup.
-    if match["fence"]:
-        indent = match["indent"]
-        lines = (line.removeprefix(indent) for line in match["block"].splitlines())
-        return f"{indent}<pre><code>{literal(chr(10).join(lines))}</code></pre>"
-    return f"<code>{literal(match['span'].strip())}</code>"
+def _fence(line: str) -> str:
+    """The marks by which a line begins a block of code; empty for any other line."""
+    text = line.strip()
+    marks = len(text) - len(text.lstrip(text[:1]))
+    return text[:marks] if text[:1] in ("`", "~") and marks >= 3 and "`" not in text[marks:] else ""
+
+
+def _block(first: str, fence: str, lines: Iterator[str]) -> str:
+    """A block of code, whose lines are taken up to the end of the text or to a fence that is as long as its own."""
+    indent = first[: len(first) - len(first.lstrip())]
+    block: list[str] = []
+    for line in lines:
+        marks = line.strip()
+        if len(marks) >= len(fence) and not marks.strip(fence[0]):
+            return f"{indent}<pre><code>{literal(''.join(block).removesuffix(NEW_LINE))}</code></pre>\n"
+        block.append(line.removeprefix(indent))
+    return f"{indent}<pre><code>{literal(''.join(block).removesuffix(NEW_LINE))}</code></pre>"
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph, whose code is between as many backticks on both sides."""
+    pieces = _TICKS.split(text)
+    closing: dict[str, deque[int]] = defaultdict(deque)
+    for place in range(1, len(pieces), 2):
+        closing[pieces[place]].append(place)
+    parts, place = [], 0
+    while place < len(pieces):
+        piece = pieces[place]
+        ends = closing[piece] if place % 2 and not pieces[place - 1].endswith("\\") else deque[int]()
+        while ends and ends[0] <= place:
+            ends.popleft()
+        if ends:
+            code = "".join(pieces[place + 1 : ends[0]])
+            parts.append(f"<code>{literal(code.strip())}</code>")
+            place = ends[0]
+        else:
+            parts.append(_defused(piece))
+        place += 1
+    return "".join(parts)
 
 
 def _defused(text: str) -> str:
