@@ -76,14 +76,15 @@ def test_a_fitting_call_is_one_that_the_general_way_admits(
         charges = matches.charges_for(estimate)
         for store in (at_once, in_general):
             asyncio.run(load_budgets(store, charges))
-        taken = at_once.take(call_id, matches, estimate)
+        units = matches.units_for(estimate)
+        taken = at_once.take(call_id, matches, units)
         outcome = in_general.admit_now(call_id, charges)
         if taken is None:
             # It may fit all the same: what expires, warns or is told of is for the general way.
             assert at_once.admit_now(call_id, charges) == outcome
         else:
             assert outcome.worst is State.FITS
-            decision, fitting = decide(charges, outcome), FittingDecision(matches, estimate, *taken)
+            decision, fitting = decide(charges, outcome), FittingDecision(matches, units, taken)
             assert fitting.told() == decision.told()
             assert [*fitting.standings] == [*decision.standings]
             assert [standing.used for standing in fitting.budgets()] == [each.used for each in decision.budgets()]
@@ -95,5 +96,5 @@ def test_a_fitting_call_is_one_that_the_general_way_admits(
             at_once.settle_now(settlement)
         else:
             for _ in range(2):
-                at_once.give_back(call_id, matches, estimate, tokens, nano_usd)
+                at_once.give_back(call_id, matches, units, tokens, nano_usd)
         assert state_of(at_once) == state_of(in_general)

@@ -65,7 +65,7 @@ class LimitedChat:
         self._call = call
         self._admission: Admission | None = None
         self._admitted: tuple[str, ...] | None = None
-        """The names of the model that is admitted."""
+        """The model that is admitted: as it was asked for, its provider, and its name there."""
         self._admissions = 0
         self._counted: set[str] = set()
         """The limits on requests that have counted the chat."""
@@ -86,8 +86,8 @@ class LimitedChat:
         if identity is None or not identity.limits:
             return
         served = target.registered_model or target.model
-        names = (model, served, f"{target.provider}/{served}")
-        if names == self._admitted:
+        asked = (model, target.provider, served)
+        if asked == self._admitted:
             return
         await self._settle_attempts(account)
         facts = Facts(
@@ -96,7 +96,7 @@ class LimitedChat:
             identity.key_id,
             identity.user_id,
             conversation.request.end_user_id,
-            names,
+            (model, served, f"{target.provider}/{served}"),
         )
         estimate = self._limits.estimator.estimate(conversation, target, identity.project_id)
         rules = self._limits.rules_of(identity)
@@ -107,7 +107,7 @@ class LimitedChat:
         # A store settles each id once.
         call_id = self._call.call_id if self._admissions == 1 else f"{self._call.call_id}/{self._admissions}"
         self._admission = await self._limits.limiter.admit(facts, rules, estimate, call_id, self._note)
-        self._admitted = names
+        self._admitted = asked
 
     async def _settle_attempts(self, account: Account) -> None:
         """Settles the reservation of a model that has not answered."""

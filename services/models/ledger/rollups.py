@@ -79,12 +79,11 @@ def roll_up(
 ) -> list[tuple[RollupKey, Sums]]:
     """The rows of the records, in the order of their primary keys: writers that lock rows in one order cannot wait for
     each other."""
-    groups: dict[RollupKey, list[UsageRecord]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[UsageRecord]] = defaultdict(list)
     for record in records:
-        key = RollupKey(day_of(record.at), *_OWNER(record))
-        groups[key].append(record)
+        owner = (day_of(record.at), *_OWNER(record))
+        groups[(*owner, "", "")].append(record)
         for tag_key in tag_keys:
             if tag_key in record.tags:
-                value = counted(tag_key, record.tags[tag_key])
-                groups[key._replace(tag_key=tag_key, tag_value=value)].append(record)
-    return [(key, Sums.of(group)) for key, group in sorted(groups.items())]
+                groups[(*owner, tag_key, counted(tag_key, record.tags[tag_key]))].append(record)
+    return [(RollupKey(*key), Sums.of(group)) for key, group in sorted(groups.items())]

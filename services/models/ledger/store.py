@@ -60,7 +60,7 @@ _EACH_TEXT = {"sqlite": "json_each", "postgresql": "json_array_elements_text"}
 _GATHER = {"sqlite": "json_group_array", "postgresql": "json_agg"}
 _SUMS = tuple(field.name for field in fields(Sums))
 
-_OBJECTS = tuple(UsageRecord.__struct_fields__.index(name) for name in ("tags", "counted_tags"))
+_TAGS, _COUNTED_TAGS = map(UsageRecord.__struct_fields__.index, ("tags", "counted_tags"))
 """The places of JSON objects in a record."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -159,8 +159,8 @@ async def _insert_events(connection: AsyncConnection, records: Sequence[UsageRec
 
 def _event_values(record: UsageRecord) -> list[Any]:
     values = list(msgspec.structs.astuple(record))
-    for place in _OBJECTS:
-        values[place] = _encode(values[place]).decode() if values[place] else "{}"
+    values[_TAGS] = _encode(record.tags).decode() if record.tags else "{}"
+    values[_COUNTED_TAGS] = _encode(record.counted_tags).decode() if record.counted_tags else "{}"
     return values
 
 

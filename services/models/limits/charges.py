@@ -52,11 +52,6 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     member: str
     """The member of the rule's scope that is charged."""
 
-    def units_of(self, estimate: Estimate) -> int:
-        """The units that a call with an estimate takes."""
-        resource = self.rule.resource
-        return estimate.tokens if resource == "tokens" else estimate.nano_usd or 0 if resource == "nano_usd" else 1
-
     def microseconds(self, units: int) -> int:
         """The microseconds by which these units move a rate on: at least one for each call, and none for nothing."""
         return _microseconds(self.rule, units)
@@ -83,12 +78,16 @@ class Matches(msgspec.Struct, frozen=True, gc=False):
 
     def charges_for(self, estimate: Estimate) -> Sequence[Charge]:
         """The charges for a call with an estimate."""
-        charges = list(self.charges)
-        for place, charge in enumerate(charges):
-            units = charge.units_of(estimate)
-            if units != 1:
-                charges[place] = _resize(charge, units)
-        return charges
+        return self.charges_of(self.units_for(estimate))
+
+    def charges_of(self, units: Sequence[int]) -> Sequence[Charge]:
+        """The charges with so many units each."""
+        return [_resize(charge, count) for charge, count in zip(self.charges, units, strict=True)]
+
+    def units_for(self, estimate: Estimate) -> Sequence[int]:
+        """The units that a call with an estimate takes, for each charge."""
+        units = {"tokens": estimate.tokens, "nano_usd": estimate.nano_usd or 0}
+        return [units.get(charge.rule.resource, 1) for charge in self.charges]
 
 
 def charges_of(
@@ -143,6 +142,8 @@ def _charge(key: str, rule: Rule, kind: Kind, units: int, span: Span, member: st
 
 def _resize(charge: Charge, units: int) -> Charge:
     """The charge with other units."""
+    if units == charge.units:
+        return charge
     rule, kind = charge.rule, charge.kind
     cost = _microseconds(rule, units) if kind == "rate" else 0
     # `replace` takes twice as long.

@@ -121,7 +121,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         tightest: dict[Resource, Standing] = {}
         for standing in self.standings:
             charge = standing.charge
-            if charge.is_enforced:
+            if charge.is_enforced and charge.kind != "slots":
                 resource = charge.rule.resource
                 known = tightest.get(resource)
                 if known is None or standing.remaining < known.remaining:

@@ -12,10 +12,10 @@ from typing import Literal
 
 import msgspec
 
-from services.models.limits.charges import Charge, Estimate, Matches
+from services.models.limits.charges import Charge, Matches
 from services.models.limits.decisions import Crossing, Standing, counter_standing, item_of, rate_standing
 from services.models.limits.rules import RATE_WINDOWS, Resource
-from services.models.limits.store import FITS, Reading
+from services.models.limits.store import FITS, Reading, Taken
 from services.models.limits.windows import FOREVER, MICROSECONDS
 
 
@@ -23,25 +23,24 @@ class FittingDecision(msgspec.Struct, frozen=True, gc=False):
     """The decision about a call that fits all its limits."""
 
     matches: Matches
-    estimate: Estimate
-    now: int
-    levels: Sequence[int]
-    """The level of each limit after the charge, as `ImmediateStore.take` returns it."""
+    units: Sequence[int]
+    """The units of each charge."""
+    taken: Taken
 
     @property
     def charges(self) -> Sequence[Charge]:
         """The charges that were made."""
-        return self.matches.charges_for(self.estimate)
+        return self.matches.charges_of(self.units)
 
     @property
     def standings(self) -> Sequence[Standing]:
         """The standing of each limit."""
-        now = self.now
+        now = self.taken.now
         return [
             rate_standing(charge, Reading(FITS, level - charge.cost), now, True)
             if charge.kind == "rate"
             else counter_standing(charge, Reading(FITS, level - charge.units), now, True)
-            for charge, level in zip(self.charges, self.levels, strict=True)
+            for charge, level in zip(self.charges, self.taken.levels, strict=True)
         ]
 
     @property
@@ -79,17 +78,17 @@ class FittingDecision(msgspec.Struct, frozen=True, gc=False):
         """The standings of the budgets."""
         return [
             Standing(charge, False, level, charge.rule.amount - level, None, None)
-            for charge, level in zip(self.matches.charges, self.levels, strict=True)
+            for charge, level in zip(self.matches.charges, self.taken.levels, strict=True)
             if charge.kind == "budget"
         ]
 
     def told(self) -> dict[Resource, str]:
         """As of any other decision."""
-        now = self.now
+        now = self.taken.now
         least: dict[Resource, int] = {}
         told: dict[Resource, str] = {}
-        for charge, level in zip(self.matches.charges, self.levels, strict=True):
-            if not charge.is_enforced:
+        for charge, level in zip(self.matches.charges, self.taken.levels, strict=True):
+            if not charge.is_enforced or charge.kind == "slots":
                 continue
             rule, reset = charge.rule, None
             if charge.kind == "rate":
@@ -100,7 +99,7 @@ class FittingDecision(msgspec.Struct, frozen=True, gc=False):
                 reset = ahead / MICROSECONDS
             else:
                 remaining = rule.amount - level
-                if charge.kind == "budget" and charge.span.end != FOREVER:
+                if charge.span.end != FOREVER:
                     reset = (charge.span.end - now) / MICROSECONDS
             resource = rule.resource
             if remaining < least.get(resource, math.inf):

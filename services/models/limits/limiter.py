@@ -205,9 +205,10 @@ class Limiter:
             return Admission(self, call_id, NO_DECISION, at_store=False)
         call_id = call_id or new_request_id()
         if self._immediate and estimate.nano_usd is not None:
-            taken = self._immediate.take(call_id, matches, estimate)
+            units = matches.units_for(estimate)
+            taken = self._immediate.take(call_id, matches, units)
             if taken:
-                fitting = FittingDecision(matches, estimate, *taken)
+                fitting = FittingDecision(matches, units, taken)
                 admission = self._running[call_id] = Admission(self, call_id, fitting, at_store=True)
                 if note:
                     note(fitting)
@@ -230,7 +231,7 @@ class Limiter:
         decision = admission.decision
         if self._immediate and isinstance(decision, FittingDecision):
             self._running.pop(admission.id, None)
-            self._immediate.give_back(admission.id, decision.matches, decision.estimate, tokens, nano_usd)
+            self._immediate.give_back(admission.id, decision.matches, decision.units, tokens, nano_usd)
             return
         charges = admission.charges
         if not charges:

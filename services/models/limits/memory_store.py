@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from services.models.limits.charges import Charge, Estimate, Matches
+from services.models.limits.charges import Charge, Matches
 from services.models.limits.rules import MAX_AMOUNT
 from services.models.limits.store import (
     COLD,
@@ -18,6 +18,7 @@ from services.models.limits.store import (
     Outcome,
     Reading,
     Settlement,
+    Taken,
     outcome_of,
 )
 from services.models.limits.windows import FOREVER
@@ -113,54 +114,56 @@ class MemoryStore:
             self._unsettled[call_id] = now + KEPT
         return outcome
 
-    def take(self, call_id: str, matches: Matches, estimate: Estimate) -> tuple[int, Sequence[int]] | None:
+    def take(self, call_id: str, matches: Matches, units: Sequence[int]) -> Taken | None:
         now, levels = self._clock(), []
         if not matches.start <= now < matches.end:
             return None
-        for charge in matches.charges:
-            units = charge.units_of(estimate)
+        rates, counters = self._rates, self._counters
+        for charge, count in zip(matches.charges, units, strict=True):
             if charge.kind == "rate":
-                used = self._rates.get(charge.key, now)
-                level = (used if used > now else now) + (charge.microseconds(units) if units != 1 else charge.cost)
+                used = rates.get(charge.key, now)
+                level = (used if used > now else now) + (charge.cost if count == 1 else charge.microseconds(count))
                 if level - charge.tolerance > now:
                     return None
             else:
-                counter = self._counters.get(charge.key)
+                counter = counters.get(charge.key)
                 if counter is None or now >= counter.first_expiry or charge.rule.soft_percents:
                     return None
-                level = counter.spent + counter.held + units
+                level = counter.spent + counter.held + count
                 if level > charge.rule.amount:
                     return None
             levels.append(level)
-        for charge, level in zip(matches.charges, levels, strict=True):
+        for charge, count, level in zip(matches.charges, units, levels, strict=True):
             if charge.kind == "rate":
-                self._rates[charge.key] = level
+                rates[charge.key] = level
             else:
-                self._counters[charge.key].reserve(call_id, charge.units_of(estimate), now + LEASE)
+                counters[charge.key].reserve(call_id, count, now + LEASE)
         self._unsettled[call_id] = now + KEPT
-        return now, levels
+        return Taken(now, levels)
 
     def give_back(
-        self, call_id: str, matches: Matches, estimate: Estimate, tokens: int | None, nano_usd: int | None
+        self, call_id: str, matches: Matches, units: Sequence[int], tokens: int | None, nano_usd: int | None
     ) -> None:
         if self._unsettled.pop(call_id, None) is None:
             return
         now = self._clock()
-        for charge in matches.charges:
-            if not charge.is_settled:
+        for charge, count in zip(matches.charges, units, strict=True):
+            if charge.kind == "slots":
+                spent = 0
+            elif not charge.is_settled:
                 continue
-            resource = charge.rule.resource
-            units = charge.units_of(estimate)
-            real = tokens if resource == "tokens" else nano_usd if resource == "nano_usd" else None
-            spent = units if real is None else real
+            else:
+                resource = charge.rule.resource
+                real = tokens if resource == "tokens" else nano_usd if resource == "nano_usd" else None
+                spent = count if real is None else real
             if charge.kind != "rate":
                 counter = self._counters.get(charge.key)
                 if counter:
                     counter.release(call_id)
-                    counter.spent += 0 if charge.kind == "slots" else spent
-            elif spent != units:
+                    counter.spent += spent
+            elif spent != count:
                 used = self._rates.get(charge.key, now)
-                used = (used if used > now else now) + charge.microseconds(spent) - charge.microseconds(units)
+                used = (used if used > now else now) + charge.microseconds(spent) - charge.microseconds(count)
                 self._rates[charge.key] = used if used > now else now
 
     async def load(self, key: str, spent: int, end: int) -> None:

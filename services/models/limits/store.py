@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from services.models.limits.charges import Charge, Estimate, Matches
+from services.models.limits.charges import Charge, Matches
 from services.models.limits.windows import MICROSECONDS
 
 LEASE_SECONDS = 30
@@ -99,6 +99,14 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     counters: Sequence[tuple[str, int]]
 
 
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """The limits of a call behind its charges."""
+
+    now: int
+    levels: Sequence[int]
+    """For each charge, of a rate the time up to which it is used, of a counter the units that are spent and held."""
+
+
 class StoreUnavailable(Exception):
     """The error of a store that cannot be reached, does not answer in time or refuses to work."""
 
@@ -148,15 +156,11 @@ class ImmediateStore(Protocol):
     def settle_now(self, settlement: Settlement) -> None:
         """`settle`, at once."""
 
-    def take(self, call_id: str, matches: Matches, estimate: Estimate) -> tuple[int, Sequence[int]] | None:
-        """Charges a call that fits all its limits; None, and nothing is changed, if `admit_now` must decide.
-
-        Returns the time, and the level of each limit then: of a rate the time up to which it is used, of a counter the
-        units that are spent and held.
-        """
+    def take(self, call_id: str, matches: Matches, units: Sequence[int]) -> Taken | None:
+        """Charges a call that fits all its limits; None, and nothing is changed, if `admit_now` must decide."""
 
     def give_back(
-        self, call_id: str, matches: Matches, estimate: Estimate, tokens: int | None, nano_usd: int | None
+        self, call_id: str, matches: Matches, units: Sequence[int], tokens: int | None, nano_usd: int | None
     ) -> None:
         """Settles a call that `take` has charged, as `settle_now` does."""
 

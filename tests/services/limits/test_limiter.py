@@ -180,7 +180,6 @@ async def test_callers_are_told_of_the_tightest_limits(store: LimitStore) -> Non
         assert told == {
             "requests": '"requests";q=3;r=2;t=20',
             "tokens": '"tokens";q=1000;r=900;t=6',
-            "concurrent": '"concurrent";q=3;r=2',
         }
 
 
