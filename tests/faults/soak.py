@@ -73,11 +73,13 @@ class Life(NamedTuple):
 
 
 def lowest(blocks: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The lowest of the blocks in each window, in thousands: running calls and uncollected garbage come and go."""
+    """The lowest of the blocks in each whole window, in thousands: running calls and uncollected garbage come and go,
+    and in a part of a window there may be none without."""
     windows: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for minute, count in blocks:
         windows[int(minute // WINDOW_MINUTES)].append((minute, count / 1000))
-    return [min(window, key=lambda point: point[1]) for window in windows.values()]
+    whole = max(map(len, windows.values()), default=0)
+    return [min(window, key=lambda point: point[1]) for window in windows.values() if 2 * len(window) >= whole]
 
 
 def _judge(name: str, points: Sequence[tuple[float, float]], unit: str, limit: float) -> Sum:
