@@ -100,6 +100,10 @@ class Call:
         self.interruption = error
         self._task.cancel()
 
+    def forget_task(self) -> None:
+        """Drops the task of a call that has ended, whose exception refers to the call: no cycle is left to collect."""
+        self._task = None
+
     @property
     def project_id(self) -> str:
         """The project that the call, and all that it creates, belongs to; empty where nobody is asked who calls."""

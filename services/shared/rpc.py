@@ -327,6 +327,7 @@ def record_call(log: Log, method: str, call: Call, code: str, reason: str = "") 
     if call.has_ended:
         return
     call.has_ended = True
+    call.forget_task()
     if call.is_stream:
         PROCESS_STREAMS.count(code, reason)
     fields = {"reason": reason, **call.log_fields} if reason else call.log_fields

@@ -58,6 +58,8 @@ def test_frozen_object_is_freed_without_references() -> None:
 
 @pytest.mark.parametrize("is_old", [False, True])
 def test_garbage_is_not_frozen(is_old: bool) -> None:
+    # As in a service that is ready: few objects are not frozen.
+    freeze_live_objects()
     kept = Kept()
     freed = weakref.ref(kept)
     vars(kept)["itself"] = kept

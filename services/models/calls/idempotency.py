@@ -141,6 +141,8 @@ class Repeatable:
             await asyncio.wait({self._storing})
         lease.cancel()
         await asyncio.wait({lease})
+        # Tasks refer to this through their frames: without the references back nothing waits for the collector.
+        self._lease = self._storing = None
         if not self._is_kept:
             # If that fails, the lease ends by itself.
             with contextlib.suppress(PlatformError):

@@ -9,6 +9,7 @@ with another one, or lost silently.
 from __future__ import annotations
 
 import itertools
+import weakref
 from typing import Any
 
 from services.models.providers.answers.answer import MAX_BLOCKS
@@ -33,7 +34,8 @@ class StreamedCalls:
     """
 
     def __init__(self, answer: ChatAnswer, first_key: int) -> None:
-        self._answer = answer
+        # The answer has these: no cycle is left to collect.
+        self._answer: ChatAnswer = weakref.proxy(answer)
         self._first_key = first_key
         self._calls: list[_StreamedCall] = []
         self._given_out = 0
