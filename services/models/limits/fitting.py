@@ -1,7 +1,7 @@
 """Fitting calls: calls that fit all their limits in the memory of their process, which are admitted in one step.
 
-They are admitted, told of their limits and settled as by a store and by `decide`, at a fourth of the work: most of that
-is for refusals, warnings and windows that end. Every other call goes that way.
+They are admitted, told of their limits and settled as by a store and by `decide`, without the work that is for
+refusals, warnings and windows that end. Every other call goes that way.
 """
 
 from __future__ import annotations
