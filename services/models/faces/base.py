@@ -46,7 +46,7 @@ class Encoder(Protocol):
     """Writes one answer as the events of its dialect. Each method returns bytes to send, b"" for none."""
 
     heartbeat: bytes
-    """What is sent in a silence."""
+    """Bytes that are sent in a silence."""
 
     def begin(self) -> bytes:
         """The events with which every answer begins, if they are not sent yet: for an answer that is long in coming."""
