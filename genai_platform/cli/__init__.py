@@ -30,6 +30,13 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
-def _tell_warning(message: Warning | str, *_: object) -> None:
+def _tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
     """Tells a warning of the SDK as a command tells everything: in one line, without a place in the code."""
     print(f"genai: {message}", file=sys.stderr)

@@ -139,10 +139,10 @@ def test_file_of_variables_that_cannot_be_read_is_told_once(
     monkeypatch.chdir(directory)
     make(directory / ".env")
     told = f"^{re.escape(str(directory))}/.env cannot be read: {problem}; none of its variables is used$"
-    with pytest.warns(UserWarning, match=told) as caught:
+    with pytest.warns(UserWarning, match=told):
         assert "'127.0.0.1:50051'" in repr(GenAIPlatform())
-        assert "'other:8'" in repr(GenAIPlatform("other:8"))
-    assert len(caught) == 1
+    # Another warning would be an error.
+    assert "'other:8'" in repr(GenAIPlatform("other:8"))
 
 
 def test_byte_order_mark_is_no_part_of_the_first_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
