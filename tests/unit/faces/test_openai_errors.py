@@ -53,9 +53,9 @@ def raised_by_the_sdk(refusal: Refusal) -> openai.APIStatusError:
         return httpx2.Response(refusal.status, headers=list(refusal.headers), content=refusal.body)
 
     http = httpx2.Client(transport=httpx2.MockTransport(answer))
-    with openai.OpenAI(api_key="k", base_url="http://gateway/v1", max_retries=0, http_client=http) as client:
-        with pytest.raises(openai.APIStatusError) as raised:
-            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+    client = openai.OpenAI(api_key="k", base_url="http://gateway/v1", max_retries=0, http_client=http)
+    with client, pytest.raises(openai.APIStatusError) as raised:
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
     return raised.value
 
 
