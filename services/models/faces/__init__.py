@@ -1,0 +1,1 @@
+"""The faces of the platform: dialects of other APIs, in which clients ask it over HTTP."""
