@@ -24,8 +24,8 @@ from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.identity import MAX_KNOWN, Identity
 
 Asked: TypeAlias = tuple[str, str, str, str]
-"""What a chat asks for, as far as limits depend on it: its end user, and the model as it was asked for, its provider
-and its name there."""
+"""The facts of a chat that limits depend on: its end user, and the model as it was asked for, its provider and its name
+there."""
 
 MAX_FITTING = 256
 """Kinds of calls of one caller whose limits are remembered."""
@@ -118,7 +118,7 @@ class LimitedChat:
         self._call = call
         self._admission: Admission | FittingCall | None = None
         self._admitted: Asked | None = None
-        """What is admitted."""
+        """The facts with which it is admitted."""
         self._admissions = 0
         self._counted: frozenset[str] = frozenset()
         """The limits on requests that have counted the chat."""

@@ -20,7 +20,7 @@ from services.models.limits.rules import RATE_WINDOWS, Resource, Rule
 from services.models.limits.windows import FOREVER, MICROSECONDS
 
 Units: TypeAlias = tuple[int, int, int, int]
-"""What a call takes of its limits, or has really used: requests, tokens, nano-USD and slots."""
+"""The units that a call takes of its limits, or has really used: requests, tokens, nano-USD and slots."""
 
 REQUESTS, TOKENS, MONEY, SLOTS = range(4)
 """The places of these."""

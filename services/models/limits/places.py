@@ -1,4 +1,4 @@
-"""Places: where the memory of a process counts each limit."""
+"""Places: the memory of a process in which each limit is counted."""
 
 from __future__ import annotations
 
