@@ -39,6 +39,8 @@ class _Series:
     """The lengths of the newest answers, in order of time and of length."""
 
     def __init__(self) -> None:
+        self.probable = FIRST_ANSWER_TOKENS
+        """The length that `SHARE` of them do not exceed."""
         self._newest: deque[int] = deque()
         self._sorted: list[int] = []
 
@@ -47,10 +49,9 @@ class _Series:
             oldest = self._newest.popleft()
             del self._sorted[bisect.bisect_left(self._sorted, oldest)]
         self._newest.append(tokens)
-        bisect.insort(self._sorted, tokens)
-
-    def percentile(self) -> int:
-        return self._sorted[min(len(self._sorted) - 1, int(len(self._sorted) * SHARE))]
+        lengths = self._sorted
+        bisect.insort(lengths, tokens)
+        self.probable = lengths[int(len(lengths) * SHARE)]
 
 
 class AnswerLengths:
@@ -72,7 +73,7 @@ class AnswerLengths:
     def probable(self, project: str, model: str) -> int:
         """The tokens that nine in ten of the newest answers do not exceed."""
         series = self._series.get((project, model))
-        return series.percentile() if series else FIRST_ANSWER_TOKENS
+        return series.probable if series else FIRST_ANSWER_TOKENS
 
 
 class Estimator:
@@ -84,19 +85,23 @@ class Estimator:
 
     def estimate(self, conversation: Conversation, target: Target, project: str) -> Estimate:
         """The estimate of a chat with a target."""
-        usage = self.usage(conversation, target, project)
-        return Estimate(usage.total_tokens, _price(usage, target))
+        prompt, answer = estimate_prompt_tokens(conversation), self._answer_tokens(conversation, target, project)
+        price = target.price
+        if price is None:
+            return Estimate(prompt + answer, None)
+        usage = models_pb2.TokenUsage(prompt_tokens=prompt, completion_tokens=answer)
+        return Estimate(prompt + answer, price(usage))
 
     def usage(self, conversation: Conversation, target: Target, project: str) -> models_pb2.TokenUsage:
         """The same as a usage, without its cost."""
-        longest = _wanted_tokens(conversation.request, target) or target.facts.max_output_tokens or 0
-        answer = self._answer_tokens(longest, project, target.model)
+        answer = self._answer_tokens(conversation, target, project)
         return estimated_usage(estimate_prompt_tokens(conversation), answer)
 
-    def _answer_tokens(self, longest: int, project: str, model: str) -> int:
+    def _answer_tokens(self, conversation: Conversation, target: Target, project: str) -> int:
+        longest = _wanted_tokens(conversation.request, target) or target.facts.max_output_tokens or 0
         if self._policy == "worst":
             return longest or WORST_ANSWER_TOKENS
-        probable = self.lengths.probable(project, model)
+        probable = self.lengths.probable(project, target.model)
         return min(longest, probable) if longest else probable
 
 
@@ -124,9 +129,10 @@ def _wanted_tokens(request: models_pb2.ChatRequest, target: Target) -> int:
     its parameters, and go into the body beside or instead of those."""
     config = request.config
     wanted = config.max_tokens if config.HasField("max_tokens") else 0
+    if not target.default_options_json and not request.provider_options_json:
+        return wanted
     options_json = [target.default_options_json] if target.default_options_json else []
-    if request.provider_options_json:
-        options_json += request.provider_options_json.values()
+    options_json += request.provider_options_json.values()
     for options in options_json:
         if len(options) > MAX_OPTIONS:
             return 0
