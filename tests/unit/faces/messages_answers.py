@@ -1,4 +1,4 @@
-"""What the tests of the face of Messages share: answers as the providers' decoders make them, and Anthropic's client."""
+"""What the tests of Messages share: answers as the providers' decoders make them, and Anthropic's own client."""
 
 from __future__ import annotations
 
@@ -134,8 +134,14 @@ def kept(key: int, data: bytes, *, redacted: bool = False) -> Grow:
     return step
 
 
+def same(written: str | bytes) -> str:
+    """JSON in the one form that equal values have."""
+    return json.dumps(json.loads(written), sort_keys=True)
+
+
 def parts_of(message: ChatMessage) -> list[ContentPart]:
-    """The parts of a message, in its short form or not, without the model of their state, which clients do not keep."""
+    """The parts of a message, in its short form or not, without what clients do not keep: the model of their state, and
+    the spaces in JSON that they read."""
     parts = [ContentPart.FromString(part.SerializeToString()) for part in message.parts]
     if not parts and message.content:
         parts.append(ContentPart(text=message.content))
@@ -144,5 +150,8 @@ def parts_of(message: ChatMessage) -> list[ContentPart]:
     for part in parts:
         if part.HasField("provider_state"):
             part.provider_state.ClearField("model")
+            part.provider_state.data = same(part.provider_state.data).encode()
+        if part.HasField("tool_call"):
+            part.tool_call.arguments_json = same(part.tool_call.arguments_json)
         part.ClearField("citations_json")
     return parts

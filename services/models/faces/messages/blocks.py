@@ -10,6 +10,7 @@ import msgspec
 
 from proto import models_pb2
 from services.models.faces.shapes import ABSENT, Problems, is_given
+from services.models.validation.limits import MAX_PARTS, MAX_PARTS_IN_ALL
 
 LIFETIMES = {"5m": 300, "1h": 3600}
 """Seconds of the lifetimes of cached prompts, by their names."""
@@ -92,10 +93,16 @@ class BlockReader:
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
+        self._allowed = MAX_PARTS_IN_ALL
 
     def placed(self, blocks: list[msgspec.Raw], path: str) -> list[Placed]:
-        """The blocks of a list that have a type."""
+        """The blocks of a list that have a type; none of a list that is too long, which is a problem."""
         found: list[Placed] = []
+        self._allowed -= len(blocks)
+        if len(blocks) > MAX_PARTS or self._allowed < 0:
+            problem = f"holds more than {MAX_PARTS} blocks, or more than {MAX_PARTS_IN_ALL} with those before it"
+            self.problems.add(path, problem)
+            return []
         for index, raw in enumerate(blocks):
             here = f"{path}[{index}]"
             head = self.problems.read(raw, HEAD, here)

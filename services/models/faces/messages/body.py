@@ -14,6 +14,7 @@ from services.models.faces.messages.tools import read_tools
 from services.models.faces.shapes import ABSENT, INT32, Problems, is_given, with_whole_characters
 from services.models.providers.requests.options import QUESTION_MEMBERS
 from services.models.validation.extra_body import reserved_in
+from services.models.validation.limits import MAX_MESSAGES
 from services.shared.json_text import encode
 
 Options = dict[str, Any]
@@ -84,15 +85,10 @@ class Body:
         self._problems.raise_if_any()
 
     def _read_members(self, body: bytes) -> dict[str, msgspec.Raw]:
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            self._problems.add("", "is not valid JSON in UTF-8")
-            return {}
-        members = Problems().read(body, _RAW_MEMBERS, "")
+        members = Problems().read_text(body, _RAW_MEMBERS, "")
         if members is None:
             # Clients cut texts within a character, and the rest is readable all the same.
-            members = self._problems.read(with_whole_characters(body), _RAW_MEMBERS, "")
+            members = self._problems.read_text(with_whole_characters(body), _RAW_MEMBERS, "")
         return {name: value for name, value in (members or {}).items() if is_given(value)}
 
     def _take(self, name: str, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -145,8 +141,11 @@ class Body:
         if raw is None:
             self._problems.add("messages", "is required")
             return
-        messages = self._problems.read(raw, _MESSAGES, "messages")
-        for index, message in enumerate(messages or ()):
+        messages = self._problems.read(raw, _MESSAGES, "messages") or []
+        if len(messages) > MAX_MESSAGES:
+            self._problems.add("messages", f"holds more than {MAX_MESSAGES} messages")
+            return
+        for index, message in enumerate(messages):
             self._read_message(message, f"messages[{index}]")
 
     def _read_message(self, message: _Message, path: str) -> None:

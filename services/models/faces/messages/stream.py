@@ -149,11 +149,14 @@ class MessageEncoder:
         return opened
 
     def _add_arguments(self, piece: str) -> bytes:
+        if not self._arguments:
+            # The client of Anthropic's fails over arguments that are only blanks so far.
+            piece = piece.lstrip()
         if not piece:
             return b""
         written = self._head + encode(piece) + END_OF_DELTA
+        self._arguments.append(piece)
         if self._end is None:
-            self._arguments.append(piece)
             return written
         self._end.feed(piece)
         return written + self._release() if self._end.is_here else written

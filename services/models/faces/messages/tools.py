@@ -8,6 +8,7 @@ from proto import models_pb2
 from services.models.faces.messages.assistant import VENDOR
 from services.models.faces.messages.blocks import BlockReader, CacheControl
 from services.models.faces.shapes import is_given
+from services.models.validation.limits import MAX_TOOLS
 from services.shared.json_text import encode
 
 
@@ -42,6 +43,9 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def read_tools(raw: msgspec.Raw, request: models_pb2.ChatRequest, blocks: BlockReader) -> None:
     """Adds the tools of a body to a request; what is wrong in them are problems of the blocks' reader."""
     tools = blocks.problems.read(raw, _TOOLS, "tools")
+    if tools is not None and len(tools) > MAX_TOOLS:
+        blocks.problems.add("tools", f"holds more than {MAX_TOOLS} tools")
+        return
     for index, tool in enumerate(tools or ()):
         path = f"tools[{index}]"
         kind = blocks.problems.read(tool, _KIND, path)
