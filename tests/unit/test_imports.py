@@ -34,7 +34,7 @@ ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
     | {"access", "attempts", "calls", "capture", "ledger", "limits", "transport", "metrics"},
     "metrics": {"catalog", "health"},
-    "faces": {"validation"},
+    "faces": {"providers", "validation"},
     "servicer": {"chat", "routing", "custom_models", "prompts", "access"},
     "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"}
     | {"capture", "ledger", "limits"},
@@ -71,12 +71,13 @@ PROVIDER_ROOMS = {
     "client": {"answers", "base", "errors", "http_request", "rate_limits"},
     "rate_limits": {"base"},
     "framing": {"answers", "base", "errors"},
-    "encoding": {"base", "history", "requests"},
+    "encoding": {"base", "history", "lowered_tools", "notices", "requests"},
     "vllm": {"openai.chat_completions", "openai.common"},
     "openai.select": {"openai.chat_completions", "openai.common", "openai.responses", "base", "requests"},
     "openai.chat_completions": {"openai.common", "answers", "base", "errors", "http_request", "requests", "state"},
     "openai.responses": {"openai.common", "answers", "base", "errors", "http_request", "names", "requests", "state"},
     "openai.common": {"base", "facts", "names", "requests", "schemas", "state"},
+    "lowered_tools": {"base", "notices"},
     "history": {"base", "names", "notices", "state"},
     "requests": {"base", "facts", "notices"},
     "base": {"answers", "errors", "facts", "http_request", "names", "schemas", "timeouts"},

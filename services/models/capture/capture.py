@@ -26,6 +26,8 @@ class Capture:
         if self._content is None:
             return
         of_project = call.identity.capture if call.identity else ""
+        if not of_project and self._default.kind == "off":
+            return
         policy = choose_policy(self._default, of_project, call.metadata)
         if not policy.keeps(failed=answer is None):
             return

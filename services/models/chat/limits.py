@@ -105,6 +105,8 @@ class LimitedChat:
         "_admission",
         "_admissions",
         "_admitted",
+        "_admitted_model",
+        "_admitted_target",
         "_began",
         "_call",
         "_counted",
@@ -119,6 +121,9 @@ class LimitedChat:
         self._admission: Admission | FittingCall | None = None
         self._admitted: Asked | None = None
         """The facts with which it is admitted."""
+        self._admitted_model = ""
+        self._admitted_target: Target | None = None
+        """The target that it was admitted with first, whose attempt asks once more."""
         self._admissions = 0
         self._counted: frozenset[str] = frozenset()
         """The limits on requests that have counted the chat."""
@@ -135,6 +140,8 @@ class LimitedChat:
         and the limits of the new model are asked for what that one will probably use. A chat is one request, so limits
         on requests that have counted it are not asked again.
         """
+        if target is self._admitted_target and model == self._admitted_model:
+            return
         identity = self._call.identity
         if identity is None or not identity.limits:
             return
@@ -159,7 +166,7 @@ class LimitedChat:
             FITTING_CALLS.note((limits.meter, calls, time.perf_counter() - self._began))
         else:
             await self._ask(caller, asked, estimate)
-        self._admitted = asked
+        self._admitted, self._admitted_model, self._admitted_target = asked, model, target
 
     async def _ask(self, caller: CallerLimits, asked: Asked, estimate: Estimate) -> None:
         """Admits the chat by a decision of the limiter."""
@@ -176,7 +183,7 @@ class LimitedChat:
         """Settles the reservation of a model that has not answered."""
         assert self._admission
         self._counted |= self._admission.request_limits
-        self._admitted = None
+        self._admitted = self._admitted_target = None
         await self.settle(account, account.usages)
         self._settled_usages = account.usages
 
