@@ -74,6 +74,16 @@ class _Function(msgspec.Struct):
     strict: bool | None = None
 
 
+class _PlainFunction(msgspec.Struct, forbid_unknown_fields=True):
+    """A function that has no other members."""
+
+    type: str | None = None
+    name: str | None = None
+    description: str | None = None
+    parameters: msgspec.Raw = ABSENT
+    strict: bool | None = None
+
+
 class _Namespace(msgspec.Struct):
     name: str | None = None
     tools: list[_Head] | None = None
@@ -92,6 +102,7 @@ class _Choice(_Allowed):
 
 _CHOICE = msgspec.json.Decoder(_Choice)
 _FUNCTION = msgspec.json.Decoder(_Function)
+_PLAIN_FUNCTION = msgspec.json.Decoder(_PlainFunction)
 _HEADS = msgspec.json.Decoder(list[_Head])
 _TOOLS = msgspec.json.Decoder(list[msgspec.Raw])
 _NAMESPACE = msgspec.json.Decoder(_Namespace)
@@ -191,7 +202,7 @@ class ToolReader:
             return
         name = function.name or ""
         tool = models_pb2.ToolDefinition(name=name, description=function.description or "")
-        rest = {member: value for member, value in _members(raw).items() if _is_beyond(member, value)}
+        rest = _rest_of_function(raw)
         if rest:
             tool.provider_options_json[OPENAI] = json_text.encode(rest).decode()
         if is_given(function.parameters):
@@ -240,9 +251,16 @@ class ToolReader:
         self._called.append(called)
 
 
-def _is_beyond(member: str, value: msgspec.Raw) -> bool:
-    """Whether a member of a function says what the contract has no place for."""
-    return member not in OWN_MEMBERS and bytes(value) not in _EMPTY
+def _rest_of_function(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """The members of a function that say what the contract has no place for; nearly always none."""
+    try:
+        _PLAIN_FUNCTION.decode(raw)
+    except msgspec.ValidationError:
+        members = _members(raw)
+        return {
+            name: value for name, value in members.items() if name not in OWN_MEMBERS and bytes(value) not in _EMPTY
+        }
+    return {}
 
 
 def _own_tool(raw: msgspec.Raw, kind: str, name: str = "") -> models_pb2.ToolDefinition:
