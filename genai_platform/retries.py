@@ -91,8 +91,8 @@ class Attempts:
     def _asked_pause(self, error: GenAIError) -> float | None:
         if error.retry_after is not None and (self._is_read or not error.attempts):
             return float(error.retry_after)
-        # What TLS refuses stays refused. Of a name with several addresses, the next attempt might only tell that nothing
-        # listens at another one.
+        # What TLS refuses stays refused. Of a name with several addresses, the next attempt might only tell that
+        # nothing listens at another one.
         if self._is_read and isinstance(error, Unavailable) and error.reason != GATEWAY_UNREACHABLE:
             return FIRST_PAUSE_SECONDS * 2.0**self._made
         return None
