@@ -47,7 +47,7 @@ CLIENTS = (
     ),
     Setting(
         "GENAI_MODEL",
-        "the model of the SDK's chats that name none, and of the examples",
+        "the model of the SDK's chats that name neither a model nor a prompt, of `genai chat`, and of the examples",
         "none; in the examples the first that is configured",
     ),
 )

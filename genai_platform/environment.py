@@ -1,6 +1,7 @@
 """The variables that the SDK reads: from the environment, else from the file `.env` in the working directory.
 
-The file is the one that the services read, too. It is read once, and never changes the environment of the program.
+The file is the one that the services read, too. It is read once, and never changes the environment of the program. A
+file that is there and cannot be read is a UserWarning: the program may have all that it needs without it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,13 +39,26 @@ def _directory() -> Path:
 
 @functools.cache
 def _read_file(path: Path) -> Mapping[str, str]:
-    """The variables in a file; none if it cannot be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return {}
-    found = (_LINE.fullmatch(line.strip()) for line in lines)
+    """The variables in a file. Warns once of a file that cannot be read, which has none."""
+    text, problem = _read_text(path)
+    if problem:
+        # From whichever call was the first to need a variable: no line of the program is the one to show.
+        warnings.warn(f"{path} cannot be read: {problem}; none of its variables is used", stacklevel=1)
+    found = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
     return {match[1]: _value(match[2].strip()) for match in found if match}
+
+
+def _read_text(path: Path) -> tuple[str, str]:
+    """The text of a file, empty if there is none, and the reason why it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return "", ""
+    except OSError as error:
+        return "", (error.strerror or "unknown error").lower()
+    except UnicodeDecodeError:
+        return "", "it is not UTF-8 text"
+    return ("", "it contains a NUL character") if "\0" in text else (text, "")
 
 
 def _value(text: str) -> str:

@@ -32,7 +32,7 @@ for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
     os.environ.pop(variable, None)
 
 # A developer's own `.env` is nothing to the tests of the SDK.
-environment.FILE = ""
+environment.FILE = os.devnull
 
 # How long one example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("suite", deadline=None)

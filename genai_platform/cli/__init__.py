@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 
 def main() -> None:
     """Runs `genai`."""
     _open_standard_streams()
+    warnings.showwarning = _tell_warning
     # grpc would write of refused connections to the terminal, beside what the commands say of them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from genai_platform.cli.commands import genai
@@ -26,3 +28,15 @@ def _open_standard_streams() -> None:
         if getattr(sys, name) is None:
             # The lowest descriptor that is free: its own.
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def _tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
+    """Tells a warning of the SDK as a command tells everything: in one line, without a place in the code."""
+    print(f"genai: {message}", file=sys.stderr)

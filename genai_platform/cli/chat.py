@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from genai_platform import GenAIPlatform, Media, to_dict
+from genai_platform import GenAIPlatform, Media, PermissionDenied, to_dict
 from genai_platform.cli.answers import printable, stream_answer, tell_end, tell_usage
 from genai_platform.cli.dialog import converse, last_session, open_session
 from genai_platform.cli.ending import fail_interrupted
@@ -29,7 +30,7 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("text", default="")
-@click.option("-m", "--model", help="Model; by default that of GENAI_MODEL, or of the prompt.")
+@click.option("-m", "--model", help="Model; by default that of the prompt, or of GENAI_MODEL.")
 @click.option("-s", "--system", help="System message: in a new session that of the whole conversation.")
 @click.option("-f", "--file", "files", type=EXISTING, multiple=True, help="Image or document; may be repeated.")
 @click.option("--schema", type=EXISTING, help="File with a JSON Schema: the answer is JSON that follows it.")
@@ -84,11 +85,13 @@ def chat(
         if schema or preview or not sys.stdin.isatty():
             raise click.UsageError("there is nothing to ask: give a TEXT, or text by standard input")
         with opened() as platform:
+            fields["model"] = _choose_model(platform, fields)
             converse(platform, session_id, system, fields)
         return
     messages = [{"role": "user", "parts": _parts(asked, files)}]
     with opened() as platform:
         try:
+            fields["model"] = _choose_model(platform, fields)
             if preview:
                 _preview(platform, messages, {**fields, "system": system, "session_id": session_id}, schema)
                 return
@@ -101,6 +104,24 @@ def chat(
             fail_interrupted("interrupted; the call is ended, and its answer is incomplete")
     if verbose or (sys.stdout.isatty() and sys.stderr.isatty()):
         tell_usage(response)
+
+
+def _choose_model(platform: GenAIPlatform, fields: Mapping[str, Any]) -> str | None:
+    """The given model, or that of GENAI_MODEL for a prompt that names none; None where the prompt names one.
+
+    Raises GenAIError.
+    """
+    model: str | None = fields["model"]
+    default = read_variable(MODEL_VARIABLE)
+    if model or not default or "prompt" not in fields:
+        return model
+    prompt = fields["prompt"]
+    try:
+        found = platform.prompts.get(prompt["name"], version=prompt["version"], label=prompt["label"])
+    except PermissionDenied:
+        # A key may use prompts that it cannot read. Whether the prompt names a model, the call itself will tell.
+        return None
+    return None if found.defaults.model else default
 
 
 def _answer(platform: GenAIPlatform, messages: Any, fields: dict[str, Any], schema: Path | None, output: str) -> Any:

@@ -8,6 +8,7 @@ import platform
 import socket
 import ssl
 import sys
+import warnings
 from collections.abc import Iterator
 
 import click
@@ -85,8 +86,12 @@ def _version(distribution: str) -> str:
 
 
 def _check_sdk_settings() -> Iterator[Finding]:
-    for name in SDK_VARIABLES:
-        if value := read_variable(name):
+    with warnings.catch_warnings(record=True) as caught:
+        values = {name: read_variable(name) for name in SDK_VARIABLES}
+    for warning in caught:
+        yield Finding("setting of the SDK", "error", str(warning.message), "correct the file")
+    for name, value in values.items():
+        if value:
             place = ".env" if stands_in_file(name) else "environment"
             yield Finding("setting of the SDK", "ok", f"{name}={'set' if name in SECRETS else shown(value)} ({place})")
 

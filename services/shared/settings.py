@@ -252,7 +252,7 @@ def load_env_file() -> None:
     """Reads the variables of `.env` (in the working directory, else in the project root) into the environment."""
     for path in (Path(".env"), ROOT / ".env"):
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             continue
         except OSError as error:

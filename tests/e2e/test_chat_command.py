@@ -243,6 +243,37 @@ def test_registered_prompt_comes_before_the_text(chat: Chat, address: str, upstr
             assert words in refused.log
 
 
+def test_prompt_without_a_model_is_asked_of_the_model_of_the_environment(
+    chat: Chat, address: str, upstream: Upstream
+) -> None:
+    with GenAIPlatform(address) as platform:
+        platform.prompts.register("plain", "Be plain.")
+        platform.prompts.register("own", "Be yourself.", defaults={"model": "gpt-4.1"})
+    for prompt, expected in (("plain", "gpt-4o"), ("own", "gpt-4.1")):
+        with row(prompt):
+            done = chat.run("Hi", "--prompt", prompt)
+            assert (done.code, done.output) == (0, "pong\n"), done.log
+            assert upstream.server.requests[-1].json()["model"] == expected
+    assert "model gpt-4o" in chat.run("Hi", "--prompt", "plain", "--preview").log
+    terminal = Terminal(chat, "chat", "--prompt", "plain")
+    terminal.wait_for(b"> ")
+    terminal.type(b"Hi\n")
+    terminal.wait_for(b"pong")
+    terminal.wait_for(b"> ")
+    assert "gpt-4o" in terminal.leave()
+    refused = chat.run("Hi", "--prompt", "plain", GENAI_MODEL="")
+    assert (refused.code, refused.output) == (FAILED, "")
+    assert "model" in refused.log
+
+
+def test_file_of_variables_that_cannot_be_read_is_told_in_one_line(chat: Chat) -> None:
+    told = f"genai: {chat.directory}/.env cannot be read: is a directory; none of its variables is used\n"
+    (chat.directory / ".env").mkdir()
+    done = chat.run("Hi")
+    assert (done.code, done.output) == (0, "pong\n")
+    assert done.log.startswith(told)
+
+
 def test_what_goes_wrong_is_one_line_that_says_what_to_do(chat: Chat) -> None:
     for arguments, variables, code, words in (
         (["Hi", "-m", "gtp-4o"], {}, FAILED, "genai models list"),

@@ -149,12 +149,16 @@ def test_checks_of_the_services_are_left_out_where_these_are_not_installed(tmp_p
     hidden = "import sys; sys.modules['services'] = None; "
     command = ["-c", f"{hidden}{GENAI[1]}", "doctor", "-o", "json"]
     variables = environment(GATEWAY_PORT="0", SESSIONS_PORT="0", MODELS_PORT="0", GENAI_API_KEY=SECRET)
+    (tmp_path / ".env").mkdir()
     process = Process.spawn(command, variables, tmp_path / "doctor.log", directory=tmp_path)
     try:
-        findings = {finding["check"]: finding for finding in json.loads(process.read_rest())}
-        assert process.wait() == 0, process.log()
+        unreadable, setting, *findings = json.loads(process.read_rest())[1:]
+        assert process.wait() == FAILED
+        assert not process.log()
     finally:
         process.close()
-    assert list(findings) == ["versions", "setting of the SDK", "gateway", "services"]
-    assert findings["setting of the SDK"]["found"] == "GENAI_API_KEY=set (environment)"
-    assert findings["services"]["advice"] == "to check them: pip install genai-platform-services"
+    assert unreadable["found"].startswith(f"{tmp_path}/.env cannot be read: is a directory")
+    assert (unreadable["check"], unreadable["status"]) == ("setting of the SDK", "error")
+    assert setting["found"] == "GENAI_API_KEY=set (environment)"
+    assert [finding["check"] for finding in findings] == ["gateway", "services"]
+    assert findings[-1]["advice"] == "to check them: pip install genai-platform-services"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,16 +112,44 @@ def test_key_of_the_environment_goes_to_no_gateway_of_a_file(monkeypatch: pytest
     assert "'gateway:9'" in repr(GenAIPlatform())
 
 
-def test_file_of_variables_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_of_variables_that_is_not_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "FILE", ".env")
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     assert read_variable("GENAI_OF_NO_FILE") == ""
     (tmp_path / "gone").rmdir()
     assert read_variable("GENAI_OF_NO_FILE") == ""
-    (tmp_path / ".env").write_bytes(b"GENAI_OF_NO_FILE=\xff")
+
+
+@for_each(
+    ("name", "make", "problem"),
+    [
+        ("directory", Path.mkdir, "is a directory"),
+        ("loop", lambda path: path.symlink_to(path), "too many levels of symbolic links"),
+        ("latin", lambda path: path.write_bytes(b"GENAI_MODEL=\xff\n"), "it is not UTF-8 text"),
+        ("nul", lambda path: path.write_bytes(b"GENAI_MODEL=a\0b\n"), "it contains a NUL character"),
+    ],
+)
+def test_file_of_variables_that_cannot_be_read_is_told_once(
+    name: str, make: Callable[[Path], object], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / name
+    directory.mkdir()
+    monkeypatch.setattr(environment, "FILE", ".env")
+    monkeypatch.chdir(directory)
+    make(directory / ".env")
+    told = f"^{re.escape(str(directory))}/.env cannot be read: {problem}; none of its variables is used$"
+    with pytest.warns(UserWarning, match=told):
+        assert "'127.0.0.1:50051'" in repr(GenAIPlatform())
+    # Another warning would be an error.
+    assert "'other:8'" in repr(GenAIPlatform("other:8"))
+
+
+def test_byte_order_mark_is_no_part_of_the_first_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "FILE", ".env")
     monkeypatch.chdir(tmp_path)
-    assert read_variable("GENAI_OF_NO_FILE") == ""
+    (tmp_path / ".env").write_text("GENAI_OF_A_FILE=there\n", encoding="utf-8-sig")
+    assert read_variable("GENAI_OF_A_FILE") == "there"
 
 
 def test_a_bad_address_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,11 @@ def test_env_file_that_is_no_text_is_a_startup_error(content: bytes, problem: st
         load_env_file()
 
 
+def test_byte_order_mark_is_no_part_of_the_first_variable() -> None:
+    Path(".env").write_text("EXAMPLE_PORT=1234\n", encoding="utf-8-sig")
+    assert load_settings(ExampleSettings).port == 1234
+
+
 def test_data_directory_of_the_operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(os.environ, "GENAI_DATA_DIR", str(tmp_path / "elsewhere"))
     assert load_settings(ExampleSettings).data_path() == tmp_path / "elsewhere"
