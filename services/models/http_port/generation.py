@@ -1,22 +1,31 @@
-"""Generation over HTTP: a request in a client's dialect is read, answered as the same request over gRPC would be, and
-the answer is written in that dialect, whole or in events."""
+"""Generation over HTTP: a request in a client's dialect is answered as the same one over gRPC would be, and the answer
+is written in that dialect, whole or in events.
+
+Where the server speaks the client's dialect, and the request needs nothing of the platform that only its own form has,
+both go through as they are (`services.models.chat.forwarding`); else they are translated by the face.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from google.protobuf import json_format
 
 from proto import models_pb2
+from services.models.calls.replay import replay
 from services.models.chat.chat import ChatService
-from services.models.faces.base import About, Asked, Face
+from services.models.chat.forwarding import Forwardable, Forwarding
+from services.models.faces.base import About, Asked, Encoder, Face
+from services.models.faces.peek import glance_at
 from services.models.http_port.boundary import Boundary
 from services.models.http_port.events import EventWriter
 from services.models.http_port.exchange import HttpExchange
-from services.models.http_port.features import apply_features
+from services.models.http_port.features import apply_features, uses_features
+from services.models.providers.base import Forwarded
+from services.models.providers.forwarding import Piece
 from services.shared import json_text
 from services.shared.call import Call
 from services.shared.errors import PlatformError
@@ -30,7 +39,17 @@ SCOPE = scope_of(models_pb2.DESCRIPTOR.services_by_name["ModelService"].methods_
 READING_WORK = 4
 """Work to read a body, as a multiple of its size."""
 
+MAX_INT_32 = 2**31 - 1
+
+DIALECT_FIELDS: dict[str, Sequence[str]] = {
+    "messages": ("anthropic-version", "anthropic-beta"),
+    "responses": ("openai-beta",),
+    "chat_completions": ("openai-beta",),
+}
+"""The header fields that belong to a request of a dialect, and go with it to a server that speaks it."""
+
 Fields = Iterator[tuple[str, str]]
+Pieces = AsyncGenerator[Piece | models_pb2.ChatChunk, None]
 
 
 class Generation:
@@ -39,12 +58,13 @@ class Generation:
     def __init__(self, boundary: Boundary, chats: ChatService) -> None:
         self._boundary = boundary
         self._chats = chats
+        self._forwarding = Forwarding(chats)
 
-    async def answer(self, exchange: HttpExchange, face: Face, model: str, cors: tuple[tuple[str, str], ...]) -> None:
+    async def answer(self, exchange: HttpExchange, face: Face, model: str, cors: Sequence[tuple[str, str]]) -> None:
         """Answers a request; `model` is that of its path, if it names one, and `cors` are header fields for browsers.
         Raises CancelledError when the client has left."""
         call = self._boundary.open_call(exchange, face.name)
-        answering = _Answering(exchange, face, call, self._chats, self._boundary, cors)
+        answering = _Answering(exchange, face, call, self._chats, self._forwarding, self._boundary, cors)
         await self._boundary.run(exchange, call, answering.work(model), answering.fail)
 
 
@@ -57,59 +77,121 @@ class _Answering:
         face: Face,
         call: Call,
         chats: ChatService,
+        forwarding: Forwarding,
         boundary: Boundary,
-        cors: tuple[tuple[str, str], ...],
+        cors: Sequence[tuple[str, str]],
     ) -> None:
         self._exchange = exchange
         self._face = face
         self._call = call
         self._chats = chats
+        self._forwarding = forwarding
         self._boundary = boundary
         self._cors = cors
         self._asked: Asked | None = None
+        """The request, once it is read."""
         self._writer: EventWriter | None = None
 
     async def work(self, model: str) -> None:
+        """Answers the request. Raises what ends it."""
         call = self._call
         async with self._boundary.generating(call, SCOPE):
             receiving = self._boundary.intake.receive(self._exchange, call.caller, call.remaining_seconds)
             data, call.reservation = await receiving
             with call.reservation:
-                read = functools.partial(self._face.read, data, model)
-                asked = self._asked = await run_in_thread_if_large(READING_WORK * len(data), read)
-                del data
-                options = apply_features(asked.request, asked.platform, self._exchange.headers)
-                if options.previews:
-                    await self._preview(asked)
-                elif asked.streams:
-                    await self._stream(asked)
+                if forwardable := self._forwardable(data, model):
+                    await self._forward(forwardable)
                 else:
-                    await self._whole(asked)
+                    asked = await self._read(data, model)
+                    del data
+                    await self._translate(asked)
 
-    async def _whole(self, asked: Asked) -> None:
-        response = await self._chats.answer(asked.request, self._call)
-        write = functools.partial(asked.whole, response, self._about())
-        body = await run_in_thread_if_large(response.ByteSize(), write)
-        PROCESS_RESPONSES.hold(body, self._call.caller, self._exchange)
-        await self._exchange.respond(200, [*self._fields(), *_facts(response)], body)
+    # ---------------------------------------------------------------------------------------------- translated
 
-    async def _stream(self, asked: Asked) -> None:
-        self._call.begin_stream()
-        encoder = asked.encoder(self._about())
-        chunks = self._chats.stream(asked.request, self._call)
-        with EventWriter(self._exchange, encoder, self._fields) as writer:
-            self._writer = writer
-            async with contextlib.aclosing(chunks):
-                async for chunk in chunks:
-                    await writer.write(encoder.feed(chunk))
-                    self._call.chunks += 1
-            await writer.end()
+    async def _read(self, data: bytes, model: str) -> Asked:
+        read = functools.partial(self._face.read, data, model)
+        self._asked = await run_in_thread_if_large(READING_WORK * len(data), read)
+        return self._asked
+
+    async def _translate(self, asked: Asked) -> None:
+        options = apply_features(asked.request, asked.platform, self._exchange.headers)
+        if options.previews:
+            await self._preview(asked)
+        elif asked.streams:
+            self._call.begin_stream()
+            await self._write_events(asked, self._chats.stream(asked.request, self._call))
+        else:
+            await self._write_whole(asked, await self._chats.answer(asked.request, self._call))
 
     async def _preview(self, asked: Asked) -> None:
         preview = models_pb2.PreviewChatRequest(request=asked.request, stream=asked.streams)
         response = await self._chats.preview(preview, self._call)
         members = json_format.MessageToDict(response, preserving_proto_field_name=True)
         await self._exchange.respond(200, self._fields(), json_text.encode(members))
+
+    async def _write_whole(self, asked: Asked, response: models_pb2.ChatResponse) -> None:
+        write = functools.partial(asked.whole, response, self._about())
+        await self._respond(await run_in_thread_if_large(response.ByteSize(), write), response)
+
+    async def _respond(self, body: bytes, response: models_pb2.ChatResponse) -> None:
+        PROCESS_RESPONSES.hold(body, self._call.caller, self._exchange)
+        await self._exchange.respond(200, [*self._fields(), *_facts(response)], body)
+
+    async def _write_events(self, asked: Asked, chunks: AsyncIterator[models_pb2.ChatChunk]) -> None:
+        encoder = asked.encoder(self._about())
+        with EventWriter(self._exchange, encoder, self._fields) as writer:
+            self._writer = writer
+            async with contextlib.aclosing(chunks):  # type: ignore[type-var]
+                async for chunk in chunks:
+                    await writer.write(encoder.feed(chunk))
+                    self._call.chunks += 1
+            await writer.end()
+
+    # ----------------------------------------------------------------------------------------------- forwarded
+
+    def _forwardable(self, data: bytes, model: str) -> Forwardable | None:
+        """The request as one to forward; None where it must be translated."""
+        headers = self._exchange.headers
+        glance = None if model or uses_features(headers) else glance_at(data)
+        if glance is None:
+            return None
+        request = models_pb2.ChatRequest(model=glance.model)
+        if 0 < glance.max_tokens <= MAX_INT_32:
+            request.config.max_tokens = glance.max_tokens
+        own = {name: headers[name] for name in DIALECT_FIELDS[self._face.name] if name in headers}
+        has_usage = glance.asks_for_usage or self._face.name != "chat_completions"
+        forwarded = Forwarded(self._face.name, data, own, has_usage, glance.has_tools)
+
+        async def read() -> Asked:
+            return await self._read(data, model)
+
+        forwardable = Forwardable(request, forwarded, glance.streams, read)
+        return forwardable if self._forwarding.is_native(forwardable, self._call) else None
+
+    async def _forward(self, forwardable: Forwardable) -> None:
+        if forwardable.streams:
+            self._call.begin_stream()
+            await self._relay_events(forwardable, self._forwarding.stream(forwardable, self._call))
+            return
+        answer = await self._forwarding.answer(forwardable, self._call)
+        if answer.body:
+            await self._respond(answer.body, answer.response)
+        else:
+            assert self._asked
+            await self._write_whole(self._asked, answer.response)
+
+    async def _relay_events(self, forwardable: Forwardable, pieces: Pieces) -> None:
+        encoder = _LateEncoder(self._face, forwardable, self._about())
+        with EventWriter(self._exchange, encoder, self._fields) as writer:
+            self._writer = writer
+            async with contextlib.aclosing(pieces):
+                async for piece in pieces:
+                    for events in encoder.events_of(piece):
+                        await writer.write(events)
+                    self._call.chunks += 1
+            await writer.end()
+
+    # --------------------------------------------------------------------------------------------------- the end
 
     async def fail(self, error: PlatformError) -> None:
         """Answers with an error."""

@@ -33,6 +33,8 @@ def with_counted_prompt(estimate: models_pb2.TokenUsage, counted: models_pb2.Tok
 
 def estimate_prompt_tokens(conversation: Conversation) -> int:
     """The estimated tokens of a conversation and its tools."""
+    if conversation.forwarded:
+        return estimate_tokens(len(conversation.forwarded.body))
     tokens = 0
     for message in conversation.messages:
         tokens += measure(message, message.ByteSize()).tokens

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 
 from services.models.providers.answers.answer import Answer
-from services.models.providers.anthropic.request import encode_request
+from services.models.providers.anthropic.request import PATH, encode_request
 from services.models.providers.anthropic.response import read_answer
 from services.models.providers.anthropic.stream import MessageDecoder
-from services.models.providers.base import Conversation, Dialect, Encoded, HistoryRules, Target
+from services.models.providers.base import Conversation, Dialect, Encoded, Forwarded, HistoryRules, Native, Target
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
 from services.models.providers.names import ANTHROPIC_NAMES, CallIdRules
@@ -31,6 +31,9 @@ class AnthropicDialect:
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return self
+
+    def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        return Native(self, PATH) if forwarded.wire == "messages" else None
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         return encode_request(conversation, target, stream=stream)

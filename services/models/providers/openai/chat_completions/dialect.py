@@ -6,10 +6,10 @@ https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 from services.models.providers.answers.answer import Answer
-from services.models.providers.base import Conversation, Dialect, Encoded, Target
+from services.models.providers.base import Conversation, Dialect, Encoded, Forwarded, Native, Target
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
-from services.models.providers.openai.chat_completions.request import encode_request
+from services.models.providers.openai.chat_completions.request import PATH, encode_request
 from services.models.providers.openai.chat_completions.response import read_answer
 from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
 from services.models.providers.openai.common.traits import Traits
@@ -28,6 +28,9 @@ class ChatCompletionsDialect:
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return self
+
+    def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        return Native(self, PATH) if forwarded.wire == "chat_completions" else None
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         return encode_request(self.traits, conversation, target, stream=stream)

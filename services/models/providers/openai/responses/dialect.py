@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 
 from services.models.providers.answers.answer import Answer
-from services.models.providers.base import Conversation, Dialect, Encoded, HistoryRules, Target
+from services.models.providers.base import Conversation, Dialect, Encoded, Forwarded, HistoryRules, Native, Target
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
 from services.models.providers.names import OPENAI_NAMES, CallIdRules
 from services.models.providers.openai.common.traits import OPENAI_TRAITS
-from services.models.providers.openai.responses.request import encode_request
+from services.models.providers.openai.responses.request import PATH, encode_request
 from services.models.providers.openai.responses.response import read_answer
 from services.models.providers.openai.responses.stream import ResponseDecoder
 from services.models.providers.requests.options import QUESTION_MEMBERS
@@ -28,6 +28,9 @@ class OpenAIResponsesDialect:
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return self
+
+    def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        return Native(self, PATH) if forwarded.wire == "responses" else None
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         return encode_request(OPENAI_TRAITS, conversation, target, stream=stream)
