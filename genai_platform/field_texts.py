@@ -276,6 +276,8 @@ parameter_policy       `adapt`, `strict` or `passthrough`, for what the model do
 provider_options       Members for the body of the provider's request, by adapter type: `{"openai": {"user":
                        "u1"}}`.
 provider_options_json  The same as JSON texts.
+provider_headers       Header fields for providers of their vendor's dialects: `{"anthropic-beta": "…"}`, or
+                       `openai-beta`.
 prompt_cache_key       A key for requests with a common prefix.
 tags                   Labels for accounting.
 end_user_id            An opaque id of the end user.
@@ -313,6 +315,8 @@ parameter_policy       `adapt`, `strict` or `passthrough`, for what the model do
 provider_options       Members for the body of the provider's request, by adapter type: `{"openai": {"user":
                        "u1"}}`.
 provider_options_json  The same as JSON texts.
+provider_headers       Header fields for providers of their vendor's dialects: `{"anthropic-beta": "…"}`, or
+                       `openai-beta`.
 prompt_cache_key       A key for requests with a common prefix.
 tags                   Labels for accounting.
 end_user_id            An opaque id of the end user.

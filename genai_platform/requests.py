@@ -89,6 +89,8 @@ class TurnFields(TypedDict, total=False):
     """Members for the body of the provider's request, by adapter type: `{"openai": {"user": "u1"}}`."""
     provider_options_json: Mapping[str, str] | None
     """The same as JSON texts."""
+    provider_headers: Mapping[str, str] | None
+    """Header fields for providers of their vendor's dialects: `{"anthropic-beta": "…"}`, or `openai-beta`."""
     prompt_cache_key: str | None
     """A key for requests with a common prefix."""
     tags: Mapping[str, str] | None

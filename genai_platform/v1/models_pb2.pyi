@@ -90,7 +90,7 @@ of_all_replicas: _descriptor.FieldDescriptor
 
 class ChatRequest(_message.Message):
     """A chat with one model."""
-    __slots__ = ("model", "messages", "config", "tools", "response_format", "system_prompt_name", "tool_choice", "reasoning", "prompt", "session_id", "session", "request_id", "fallback_models", "parameter_policy", "provider_options_json", "tags", "end_user_id", "prompt_cache_key", "timeouts", "cache")
+    __slots__ = ("model", "messages", "config", "tools", "response_format", "system_prompt_name", "tool_choice", "reasoning", "prompt", "session_id", "session", "request_id", "fallback_models", "parameter_policy", "provider_options_json", "tags", "end_user_id", "prompt_cache_key", "timeouts", "cache", "provider_headers")
     class ProviderOptionsJsonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,13 @@ class ChatRequest(_message.Message):
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ProviderHeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +132,7 @@ class ChatRequest(_message.Message):
     PROMPT_CACHE_KEY_FIELD_NUMBER: _ClassVar[int]
     TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_HEADERS_FIELD_NUMBER: _ClassVar[int]
     model: str
     """The model's name: a registered model, a built-in one, an id of a configured provider (`gpt-…`, `o…`, `claude-…`),
     or `provider/id`. Required, at most 256 characters without blanks. If the caller's key has patterns of models, one
@@ -184,7 +192,11 @@ class ChatRequest(_message.Message):
     cache: AnswerCache
     """Shares the answer with equal requests of the same key, or host where nobody is asked who calls, from the memory
     of the process that serves them. Unset: each request is answered anew. Not in a session."""
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping[str, _Any]]]] = ..., config: _Optional[_Union[ChatConfig, _Mapping[str, _Any]]] = ..., tools: _Optional[_Iterable[_Union[ToolDefinition, _Mapping[str, _Any]]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping[str, _Any]]] = ..., system_prompt_name: _Optional[str] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping[str, _Any]]] = ..., reasoning: _Optional[_Union[ReasoningConfig, _Mapping[str, _Any]]] = ..., prompt: _Optional[_Union[PromptRef, _Mapping[str, _Any]]] = ..., session_id: _Optional[str] = ..., session: _Optional[_Union[SessionOptions, _Mapping[str, _Any]]] = ..., request_id: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., parameter_policy: _Optional[_Union[ParameterPolicy, str]] = ..., provider_options_json: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., end_user_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping[str, _Any]]] = ..., cache: _Optional[_Union[AnswerCache, _Mapping[str, _Any]]] = ...) -> None: ...
+    provider_headers: _containers.ScalarMap[str, str]
+    """Header fields for the provider, each sent only to servers of its vendor's dialects: `anthropic-beta` and `openai-
+    beta`, which turn on what a vendor tries out. No others: a key would be one of them, and another `anthropic-version`
+    would be that of another body. At most 4096 printable characters of ASCII."""
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping[str, _Any]]]] = ..., config: _Optional[_Union[ChatConfig, _Mapping[str, _Any]]] = ..., tools: _Optional[_Iterable[_Union[ToolDefinition, _Mapping[str, _Any]]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping[str, _Any]]] = ..., system_prompt_name: _Optional[str] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping[str, _Any]]] = ..., reasoning: _Optional[_Union[ReasoningConfig, _Mapping[str, _Any]]] = ..., prompt: _Optional[_Union[PromptRef, _Mapping[str, _Any]]] = ..., session_id: _Optional[str] = ..., session: _Optional[_Union[SessionOptions, _Mapping[str, _Any]]] = ..., request_id: _Optional[str] = ..., fallback_models: _Optional[_Iterable[str]] = ..., parameter_policy: _Optional[_Union[ParameterPolicy, str]] = ..., provider_options_json: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Mapping[str, str]] = ..., end_user_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping[str, _Any]]] = ..., cache: _Optional[_Union[AnswerCache, _Mapping[str, _Any]]] = ..., provider_headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class AnswerCache(_message.Message):
     """The sharing of an answer. A request that finds an equal one running waits for its answer; one that gets the
@@ -404,13 +416,21 @@ class ChatConfig(_message.Message):
 
 class ToolDefinition(_message.Message):
     """A tool that the model may call. The platform never runs it: the call is returned."""
-    __slots__ = ("name", "description", "parameters_json", "strict", "provider_tool", "cache")
+    __slots__ = ("name", "description", "parameters_json", "strict", "provider_tool", "cache", "provider_options_json")
+    class ProviderOptionsJsonEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_JSON_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_TOOL_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _ClassVar[int]
     name: str
     """Letters, digits, `_`, `.`, `:` and `-`, at most 128. Required for a function; unique in the request. For a
     provider with other rules, another name is derived from it; answers contain this one. It is also the name of a tool
@@ -426,7 +446,11 @@ class ToolDefinition(_message.Message):
     """A tool that the provider runs, instead of a function of the caller."""
     cache: PromptCache
     """A cache breakpoint: ends a prompt-cache prefix after this tool, for providers with explicit breakpoints."""
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters_json: _Optional[str] = ..., strict: _Optional[bool] = ..., provider_tool: _Optional[_Union[ProviderTool, _Mapping[str, _Any]]] = ..., cache: _Optional[_Union[PromptCache, _Mapping[str, _Any]]] = ...) -> None: ...
+    provider_options_json: _containers.ScalarMap[str, str]
+    """Adapter type of the provider to a JSON object with members that it takes in a function beyond these fields, such
+    as Anthropic's `input_examples`. It is not sent to providers of other types. At most 16 entries of at most 256 KiB,
+    nested at most 64 levels deep; none for a tool that the provider runs, which has `config_json`."""
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters_json: _Optional[str] = ..., strict: _Optional[bool] = ..., provider_tool: _Optional[_Union[ProviderTool, _Mapping[str, _Any]]] = ..., cache: _Optional[_Union[PromptCache, _Mapping[str, _Any]]] = ..., provider_options_json: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ProviderTool(_message.Message):
     """A provider's own built-in tool."""

@@ -36,10 +36,12 @@ WITHOUT_EFFECT_ON_THE_BODY = {"tags", "parameter_policy", "session_id", "session
     "timeouts",
     "request_id",
     "cache",
+    "provider_headers",
 }
 """Logged, and tested in test_model_service_secrets; how parameters are fitted, tested in test_model_service_chat; what
 was said before, tested in test_chat_in_session; who answers and when, tested in test_attempts and test_timeouts;
-whether a model is called at all, tested in test_idempotency and test_shared_answers."""
+whether a model is called at all, tested in test_idempotency and test_shared_answers; what stands before the
+body, tested below."""
 
 
 async def test_every_field_of_a_chat_request_has_an_effect() -> None:
@@ -59,6 +61,16 @@ async def test_field_changes_what_is_sent(
         await shared_service.stub.Chat(chat_request(**(common | fields)))
     plain, changed = shared_upstream.requests
     assert plain.body != changed.body
+
+
+@pytest.mark.parametrize(("model", "own"), [("gpt-4o", "openai-beta"), ("claude-sonnet-4-6", "anthropic-beta")])
+async def test_headers_go_to_servers_of_their_vendors_dialect_alone(
+    shared_service: ModelService, shared_upstream: ScriptedUpstream, model: str, own: str
+) -> None:
+    given = {"openai-beta": "assistants=v2", "anthropic-beta": "effort-2025-11-24,context-1m"}
+    await shared_service.stub.Chat(chat_request(model, provider_headers=given))
+    [request] = shared_upstream.requests
+    assert {name: value for name, value in request.headers.items() if name in given} == {own: given[own]}
 
 
 CONFIG: dict[str, Any] = {

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from proto import models_pb2
@@ -37,7 +38,7 @@ from services.models.providers.schemas.fitting import work_to_fit
 from services.models.providers.schemas.repairs import work_to_repair
 from services.models.providers.timeouts import NO_TIMEOUTS, Timeouts
 from services.models.transport.sse import Event
-from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNCHECKED, Contents
+from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, UNCHECKED, Contents, texts_of_tool
 from services.shared.offload import LARGE_BYTES
 
 
@@ -144,7 +145,9 @@ class Conversation:
             work += sum(
                 (work_to_fit if tool.strict else work_to_repair)(tool.parameters_json) for tool in request.tools
             )
-            work += JSON_WORK * sum(len(tool.provider_tool.config_json) for tool in request.tools)
+            work += JSON_WORK * sum(
+                len(text) for tool in request.tools for text in islice(texts_of_tool(tool), 1, None)
+            )
         if request.HasField("response_format"):
             work += work_to_fit(request.response_format.schema_json)
         if request.provider_options_json:

@@ -75,15 +75,19 @@ def _plain(name: str) -> str:
     return _NO_LETTERS.sub("", name.partition("\0")[0].upper().casefold())
 
 
-def options_violations(options: Mapping[str, str]) -> Iterator[FieldViolation]:
+OPTIONS = "provider_options_json"
+"""The field with options, of a request and of a function in it."""
+
+
+def options_violations(options: Mapping[str, str], field: str = OPTIONS) -> Iterator[FieldViolation]:
     if len(options) > MAX_OPTIONS:
-        yield FieldViolation("provider_options_json", f"holds more than {MAX_OPTIONS} entries")
+        yield FieldViolation(field, f"holds more than {MAX_OPTIONS} entries")
     for provider, value in islice(options.items(), MAX_OPTIONS):
         problem = object_problem(value, MAX_SCHEMA_LENGTH)
         if problem:
-            yield FieldViolation(options_field(provider), problem)
+            yield FieldViolation(options_field(provider, field), problem)
 
 
-def options_field(provider: str) -> str:
-    """The path of a provider's options in a request."""
-    return f"provider_options_json[{shorten(provider)}]"
+def options_field(provider: str, field: str = OPTIONS) -> str:
+    """The path of a provider's options in a request, or in a field of it."""
+    return f"{field}[{shorten(provider)}]"

@@ -12,6 +12,7 @@ from proto import models_pb2, sessions_pb2
 from services.models.validation.content import is_plain, message_violations
 from services.models.validation.extra_body import options_violations
 from services.models.validation.fields import line_problem, raise_if_invalid, shorten
+from services.models.validation.headers import header_violations
 from services.models.validation.limits import (
     MAX_MESSAGES,
     MAX_PARTS_IN_ALL,
@@ -97,6 +98,8 @@ def _violations(
     if request.HasField("reasoning"):
         yield from _reasoning_violations(request.reasoning)
     yield from option_violations(request)
+    if request.provider_headers:
+        yield from header_violations(request.provider_headers)
     if request.fallback_models:
         yield from _fallback_violations(request)
     if request.HasField("timeouts"):

@@ -8,8 +8,9 @@ from itertools import islice
 
 from proto import models_pb2
 from services.models.validation.content import cache_violations
-from services.models.validation.extra_body import reserved_in
+from services.models.validation.extra_body import OPTIONS, options_violations, reserved_in
 from services.models.validation.limits import MAX_SCHEMA_LENGTH, MAX_TOOLS, MAX_TOOLS_LENGTH
+from services.models.validation.work import texts_of_tool
 from services.shared.errors import FieldViolation
 from services.shared.json_text import object_problem, raw_members
 
@@ -22,7 +23,7 @@ def tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]
     if len(request.tools) > MAX_TOOLS:
         yield FieldViolation("tools", f"holds more than {MAX_TOOLS} tools")
     tools = list(islice(request.tools, MAX_TOOLS))
-    if sum(len(tool.parameters_json) + len(tool.provider_tool.config_json) for tool in tools) > MAX_TOOLS_LENGTH:
+    if sum(len(text) for tool in tools for text in texts_of_tool(tool)) > MAX_TOOLS_LENGTH:
         yield FieldViolation("tools", f"hold JSON of more than {MAX_TOOLS_LENGTH} characters together")
         return
     for index, tool in enumerate(tools):
@@ -38,11 +39,16 @@ def tool_violations(request: models_pb2.ChatRequest) -> Iterator[FieldViolation]
             yield from cache_violations(f"{path}.cache", tool.cache)
         if is_provider_tool:
             yield from _provider_tool_violations(path, tool)
-        elif tool.parameters_json:
-            problem = object_problem(tool.parameters_json, MAX_SCHEMA_LENGTH)
-            if problem:
-                yield FieldViolation(f"{path}.parameters_json", problem)
+        else:
+            yield from _function_violations(path, tool)
     yield from _tool_choice_violations(request, names)
+
+
+def _function_violations(path: str, tool: models_pb2.ToolDefinition) -> Iterator[FieldViolation]:
+    if tool.parameters_json and (problem := object_problem(tool.parameters_json, MAX_SCHEMA_LENGTH)):
+        yield FieldViolation(f"{path}.parameters_json", problem)
+    if tool.provider_options_json:
+        yield from options_violations(tool.provider_options_json, f"{path}.{OPTIONS}")
 
 
 def _provider_tool_violations(path: str, tool: models_pb2.ToolDefinition) -> Iterator[FieldViolation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -19,6 +19,14 @@ PART_WORK = 2048
 """Work of a part of a message, or of a call."""
 MESSAGE_WORK = 512
 """Work of a message."""
+
+
+def texts_of_tool(tool: models_pb2.ToolDefinition) -> Iterator[str]:
+    """The JSON of a tool: its schema, and what only some providers read."""
+    yield tool.parameters_json
+    yield tool.provider_tool.config_json
+    if tool.provider_options_json:
+        yield from islice(tool.provider_options_json.values(), MAX_OPTIONS)
 
 
 def count_parts(message: models_pb2.ChatMessage) -> int:
@@ -48,7 +56,7 @@ def work_to_check(request: models_pb2.ChatRequest) -> int:
         return size
     tools = list(islice(request.tools, MAX_TOOLS))
     texts = [request.response_format.schema_json, *islice(request.provider_options_json.values(), MAX_OPTIONS)]
-    texts += (text for tool in tools for text in (tool.parameters_json, tool.provider_tool.config_json))
+    texts += (text for tool in tools for text in texts_of_tool(tool))
     return message_work(request.messages, size) + JSON_WORK * sum(map(len, texts))
 
 

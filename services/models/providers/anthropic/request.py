@@ -31,6 +31,9 @@ from services.shared import json_text
 
 PATH = "/messages"
 
+BETA_HEADER = "anthropic-beta"
+"""Names what a request uses before it is in the API for all (https://platform.claude.com/docs/en/api/beta-headers)."""
+
 LONG_ANSWER_TOKENS = 21_333
 """Anthropic's own SDKs refuse to wait for a longer answer that is not streamed: idle connections are cut
 (`_calculate_nonstreaming_timeout` in anthropic/_base_client.py)."""
@@ -96,7 +99,8 @@ class _Encoding:
         streams = stream or (target.can_stream and _is_long(body["max_tokens"]))
         if not streams:
             del body["stream"]
-        return Encoded(HttpRequest(PATH, json_text.encode(body)), self._translation.notices, streams)
+        upstream = HttpRequest(PATH, json_text.encode(body), self._translation.headers(BETA_HEADER))
+        return Encoded(upstream, self._translation.notices, streams)
 
     def _turns(self) -> Turns:
         translation = self._translation

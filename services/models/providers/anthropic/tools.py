@@ -8,6 +8,7 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers.anthropic.output import ANSWER_TOOL, is_answer_tool
 from services.models.providers.facts import ModelFacts
+from services.models.providers.requests.options import add_options_of_function
 from services.models.providers.requests.translation import Translation
 from services.models.providers.schemas.fitting import fit_schema
 from services.models.providers.schemas.limits import first_limit
@@ -22,6 +23,10 @@ MODES = {
     models_pb2.TOOL_CHOICE_MODE_REQUIRED: "any",
 }
 FORCED = frozenset({"any", "tool"})
+
+OWN_MEMBERS = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+"""The members of a function that have a field in the contract. Others are `defer_loading`, `allowed_callers`,
+`input_examples` and `eager_input_streaming`."""
 
 NO_PARAMETERS = '{"type":"object"}'
 NO_PARAMETERS_ENFORCED = '{"type":"object","properties":{},"additionalProperties":false}'
@@ -61,6 +66,7 @@ def encode_tool(
     encoded["input_schema"] = json_text.raw(schema_json)
     if strict is not None:
         encoded["strict"] = strict
+    add_options_of_function(encoded, tool, path, OWN_MEMBERS, translation)
     return encoded
 
 

@@ -5,17 +5,18 @@ Changes have notices, and are the same in every request, so that prompt caches s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
+from services.models.providers.history.billing_notes import READER, has_billing_note, leave_out_billing_notes
 from services.models.providers.history.call_arguments import fit_arguments
 from services.models.providers.history.call_ids import fit_call_ids
 from services.models.providers.history.empty_messages import fit_empty_messages
 from services.models.providers.history.tool_names import fit_tool_names
-from services.models.providers.history.tool_turns import fit_results
+from services.models.providers.history.tool_turns import PlacedMessage, fit_results
 from services.models.providers.notices import Notices
 
 
@@ -33,6 +34,8 @@ def fit_conversation(conversation: Conversation, target: Target) -> Fitted:
     notices: Notices = []
     tool_names: Mapping[str, str] = {}
     rules = target.dialect.history
+    if target.state_owner != READER and has_billing_note(conversation.messages):
+        conversation = _with_messages(conversation, leave_out_billing_notes(list(conversation.numbered()), notices))
     has_calls = not conversation.contents.are_plain and any(map(_may_be_odd, conversation.messages))
     if has_calls:
         conversation = _fit_history(conversation, target, notices)
@@ -57,7 +60,11 @@ def _fit_history(conversation: Conversation, target: Target, notices: Notices) -
     if rules.object_arguments:
         messages = fit_arguments(messages, owner if rules.arguments_in_state else None, notices)
     if messages is not given:
-        paths = [path for path, _ in messages]
-        conversation = replace(conversation, messages=[message for _, message in messages], paths=paths)
+        conversation = _with_messages(conversation, messages)
     call_ids = target.facts.call_ids or rules.call_ids
     return fit_call_ids(conversation, call_ids, owner) if call_ids else conversation
+
+
+def _with_messages(conversation: Conversation, messages: Sequence[PlacedMessage]) -> Conversation:
+    paths = [path for path, _ in messages]
+    return replace(conversation, messages=[message for _, message in messages], paths=paths)

@@ -9,6 +9,8 @@ import msgspec
 
 from proto import models_pb2
 from services.models.providers.notices import Notices, dropped
+from services.models.providers.requests.translation import Translation
+from services.models.validation.extra_body import OPTIONS, options_field, reserved_in
 from services.shared.json_text import encode, is_object, raw_members
 
 STREAM_OPTIONS = "stream_options"
@@ -60,6 +62,25 @@ def merge_options(body: dict[str, Any], defaults_json: str, options_json: str) -
             # A list that the platform writes is a `list`; one of the defaults is raw JSON, and is replaced.
             body[name] = _joined(under, value) if isinstance(under, list) else _merged(under, value)
     return [_taken_out(name) for name in taken_out if name not in body]
+
+
+def add_options_of_function(
+    encoded: dict[str, Any], tool: models_pb2.ToolDefinition, path: str, own: frozenset[str], translation: Translation
+) -> None:
+    """Adds to an encoded function the members that the request has for this provider beyond the fields of the tool at
+    `path`. Refuses those that the platform writes, which are its `own`."""
+    if not tool.provider_options_json:
+        return
+    dialect = translation.target.dialect.name
+    options_json = tool.provider_options_json.get(dialect)
+    if not options_json:
+        return
+    members = raw_members(options_json)
+    if reserved := reserved_in(members, own):
+        field = options_field(dialect, f"{path}.{OPTIONS}")
+        translation.refuse(field, f"must not set {', '.join(reserved)}: the tool itself says them")
+        return
+    encoded.update(members)
 
 
 def _taken_out(name: str) -> models_pb2.Notice:

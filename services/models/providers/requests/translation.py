@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proto import models_pb2
@@ -33,6 +34,11 @@ class Translation:
     def adapts(self) -> bool:
         """Whether content is adapted to the known facts of the model; otherwise the provider decides about it."""
         return self.request.parameter_policy != models_pb2.PARAMETER_POLICY_PASSTHROUGH
+
+    def headers(self, name: str) -> Mapping[str, str]:
+        """The header field of this name that the request has for the provider, if it has it."""
+        value = self.request.provider_headers.get(name)
+        return {name: value} if value else {}
 
     @property
     def options_field(self) -> str:

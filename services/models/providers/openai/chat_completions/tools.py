@@ -7,8 +7,9 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers.openai.common.cache import drop_breakpoint
 from services.models.providers.openai.common.schemas import embed_parameters
-from services.models.providers.openai.common.tools import check_number, encode_tool_choice
+from services.models.providers.openai.common.tools import OWN_MEMBERS, check_number, encode_tool_choice
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.options import add_options_of_function
 
 
 def encode_tools(translation: OpenAITranslation) -> dict[str, Any]:
@@ -35,6 +36,7 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: OpenAITransla
         function["parameters"], strict = embed_parameters(tool.parameters_json, place, translation, strict=strict)
     if tool.HasField("strict"):
         function["strict"] = strict
+    add_options_of_function(function, tool, path, OWN_MEMBERS, translation)
     return {"type": "function", "function": function}
 
 

@@ -8,6 +8,9 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers.openai.common.translation import OpenAITranslation
 
+OWN_MEMBERS = frozenset({"type", "function", "name", "description", "parameters", "strict"})
+"""The members of a function that have a field in the contract."""
+
 TOOL_CHOICES = {
     models_pb2.TOOL_CHOICE_MODE_AUTO: "auto",
     models_pb2.TOOL_CHOICE_MODE_NONE: "none",

@@ -8,6 +8,9 @@ from proto import models_pb2
 from services.models.providers.openai.common.traits import Traits
 from services.models.providers.requests.translation import Translation
 
+BETA_HEADER = "openai-beta"
+"""Names what a request uses before it is in the API for all."""
+
 
 @dataclass(slots=True)
 class OpenAITranslation(Translation):

@@ -12,7 +12,7 @@ from services.models.providers.openai.common.identifiers import encode_identifie
 from services.models.providers.openai.common.reasoning_rules import drop_excluded
 from services.models.providers.openai.common.schemas import name_schema
 from services.models.providers.openai.common.traits import Traits
-from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.openai.common.translation import BETA_HEADER, OpenAITranslation
 from services.models.providers.openai.responses.input_items import encode_input
 from services.models.providers.openai.responses.reasoning import encode_reasoning, respell_effort
 from services.models.providers.openai.responses.tools import encode_tools
@@ -66,7 +66,8 @@ def encode_request(traits: Traits, conversation: Conversation, target: Target, *
     translation.raise_refusals()
     translation.notices.extend(merge_options(body, target.default_options_json, translation.options_json))
     respell_effort(body)
-    return Encoded(HttpRequest(PATH, json_text.encode(body)), translation.notices, stream)
+    upstream = HttpRequest(PATH, json_text.encode(body), translation.headers(BETA_HEADER))
+    return Encoded(upstream, translation.notices, stream)
 
 
 def _parameters(translation: OpenAITranslation) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any
 from proto import models_pb2
 from services.models.providers.openai.common.cache import drop_breakpoint
 from services.models.providers.openai.common.schemas import embed_parameters
-from services.models.providers.openai.common.tools import check_number, encode_tool_choice
+from services.models.providers.openai.common.tools import OWN_MEMBERS, check_number, encode_tool_choice
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.options import add_options_of_function
 from services.shared.json_text import raw_members
 
 NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
@@ -64,6 +65,7 @@ def _tool(tool: models_pb2.ToolDefinition, path: str, translation: OpenAITransla
     # Without it, Responses assumes true, which makes every optional argument a required one; Chat Completions assumes
     # false (https://platform.openai.com/docs/guides/function-calling#strict-mode).
     function["strict"] = strict
+    add_options_of_function(function, tool, path, OWN_MEMBERS, translation)
     return function
 
 
