@@ -207,6 +207,10 @@ class ChatService:
         assert target
         return target
 
+    def may_capture(self, call: Call) -> bool:
+        """Whether the content of a call may be kept, for which it must be read."""
+        return self._capture.may_keep(call)
+
     def transport_to(self, target: Target) -> Transport:
         """The transport of requests to a target."""
         return self._transports.of(target.untrusted)

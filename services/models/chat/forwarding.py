@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 from proto import models_pb2
-from services.models.access.allowed_models import allowed_models
 from services.models.access.required_tags import check_required_tags
 from services.models.attempts.attempts import Attempt
 from services.models.chat.chat import ChatService
@@ -21,7 +20,7 @@ from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Conversation, Forwarded, Native, Target
 from services.models.providers.chat import chat, chat_stream
 from services.models.providers.completion import Interrupted
-from services.models.providers.forwarding import ForwardedAnswer, Piece, can_forward, forward, forward_stream
+from services.models.providers.forwarding import EMBEDDINGS, ForwardedAnswer, Piece, can_forward, forward, forward_stream
 from services.models.transport.base import Transport
 from services.models.validation.request import check_model_name
 from services.shared.call import Call
@@ -30,13 +29,20 @@ from services.shared.errors import PlatformError
 from services.shared.intake import Reservation
 
 
+class Readable(Protocol):
+    """A request that was read."""
+
+    request: models_pb2.ChatRequest
+
+
 class Forwardable(NamedTuple):
     """A request that may be forwarded."""
 
     request: models_pb2.ChatRequest
     """Its model, and what bounds the answer; no messages."""
     forwarded: Forwarded
-    read: Callable[[], Awaitable[models_pb2.ChatRequest]]
+    streams: bool
+    read: Callable[[], Awaitable[Readable]]
     """Reads the whole request, for a server with another dialect. Raises InvalidRequest."""
 
 
@@ -46,16 +52,18 @@ class Forwarding:
     def __init__(self, chats: ChatService) -> None:
         self._chats = chats
 
-    def is_native(self, forwardable: Forwardable, call: Call, *, stream: bool) -> bool:
+    def is_native(self, forwardable: Forwardable, call: Call) -> bool:
         """Whether the first server that would be asked takes the body as it is."""
         if any(check_model_name("model", forwardable.request.model)):
+            return False
+        if forwardable.forwarded.wire != EMBEDDINGS and self._chats.may_capture(call):
             return False
         try:
             target = self._chats.upcoming_target(forwardable.request, call)
         except PlatformError:
             # Another model may answer, or the error is raised again by who asks for an answer.
             return False
-        return can_forward(_conversation(forwardable), target, stream=stream) is not None
+        return can_forward(_conversation(forwardable), target, stream=forwardable.streams) is not None
 
     async def answer(self, forwardable: Forwardable, call: Call) -> ForwardedAnswer:
         """The whole answer; its body is empty if it was translated. Raises as `ChatService.answer` does."""
@@ -70,20 +78,18 @@ class Forwarding:
         self, running: RunningChat, attempt: Attempt, forwardable: Forwardable, call: Call
     ) -> ForwardedAnswer:
         """The answer of one attempt."""
-        native = await self._prepare_attempt(running, attempt, forwardable, stream=False)
+        native = await self._prepare_attempt(running, attempt, forwardable)
         sent = _Sent(self._chats.transport_to(attempt.target), attempt.target, running, attempt, call)
         if native:
             return await forward(*sent.to, native, running.conversation, **sent.watched)
         return ForwardedAnswer(b"", await chat(*sent.to, running.conversation, **sent.watched))
 
-    async def stream(
-        self, forwardable: Forwardable, call: Call
-    ) -> AsyncGenerator[Piece | models_pb2.ChatChunk, None]:
+    async def stream(self, forwardable: Forwardable, call: Call) -> AsyncGenerator[Piece | models_pb2.ChatChunk, None]:
         """The answer in pieces, or in chunks where it is translated. Raises as `ChatService.stream` does."""
         async with await self._begin(forwardable, call) as running:
             while attempt := await running.next_attempt():
                 with attempt:
-                    native = await self._prepare_attempt(running, attempt, forwardable, stream=True)
+                    native = await self._prepare_attempt(running, attempt, forwardable)
                     sent = _Sent(self._chats.transport_to(attempt.target), attempt.target, running, attempt, call)
                     if native:
                         pieces = forward_stream(*sent.to, native, running.conversation, **sent.watched)
@@ -110,14 +116,13 @@ class Forwarding:
         call.log_fields["call_id"] = call.call_id
         return await self._chats.begin(request, call, Prompted(_conversation(forwardable), None))
 
-    async def _prepare_attempt(
-        self, running: RunningChat, attempt: Attempt, forwardable: Forwardable, *, stream: bool
-    ) -> Native | None:
+    async def _prepare_attempt(self, running: RunningChat, attempt: Attempt, forwardable: Forwardable) -> Native | None:
         """How the body is forwarded in an attempt, which the limits have admitted. Where it must be translated, the
         conversation is read."""
-        native = can_forward(running.conversation, attempt.target, stream=stream)
+        native = can_forward(running.conversation, attempt.target, stream=forwardable.streams)
         if native is None and running.conversation.forwarded:
-            prompted = await self._chats.prepare(await forwardable.read(), running.call)
+            asked = await forwardable.read()
+            prompted = await self._chats.prepare(asked.request, running.call)
             running.conversation = prompted.conversation
         await running.admit(attempt)
         return native
@@ -126,7 +131,9 @@ class Forwarding:
 class _Sent:
     """An attempt as the arguments of what sends it."""
 
-    def __init__(self, transport: Transport, target: Target, running: RunningChat, attempt: Attempt, call: Call) -> None:
+    def __init__(
+        self, transport: Transport, target: Target, running: RunningChat, attempt: Attempt, call: Call
+    ) -> None:
         self.to = transport, target
         self.watched: _Watched = {
             "interrupted": functools.partial(running.note_interruption, attempt),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-STATE_MARK = b'"gs1.'
+STATE_MARK = b'"gs1'
 """The beginning of opaque state that another vendor's server must get back, as `state_envelope` writes it."""
 
 BILLING_MARK = b'"x-anthropic-billing-header'

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from services.models.faces.base import Face
-from services.models.http_port.boundary import Boundary, serve_operations
+from services.models.http_port.boundary import serve_operations
 from services.models.http_port.browsers import Browsers, check_json
 from services.models.http_port.exchange import HttpExchange, Receive, Scope, Send
 from services.models.http_port.generation import Generation
@@ -87,7 +87,12 @@ class Application:
         await self._refuse(exchange, route.dialect, error, 405, [*cors, ("allow", allowed)])
 
     async def _refuse(
-        self, exchange: HttpExchange, dialect: Dialect, error: PlatformError, status: int = 0, fields: Fields | None = None
+        self,
+        exchange: HttpExchange,
+        dialect: Dialect,
+        error: PlatformError,
+        status: int = 0,
+        fields: Fields | None = None,
     ) -> None:
         request_id = new_request_id()
         refusal = self._refusers[dialect].refusal(error, request_id)

@@ -26,9 +26,7 @@ SILENT_SECONDS = 15.0
 class EventWriter:
     """The writer of one answer, for the length of a block."""
 
-    def __init__(
-        self, exchange: HttpExchange, encoder: Encoder, head: Callable[[], Iterable[tuple[str, str]]]
-    ) -> None:
+    def __init__(self, exchange: HttpExchange, encoder: Encoder, head: Callable[[], Iterable[tuple[str, str]]]) -> None:
         self._exchange = exchange
         self._encoder = encoder
         self._head = head

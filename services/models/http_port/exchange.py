@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 

@@ -45,9 +45,9 @@ class _Member(msgspec.Struct, forbid_unknown_fields=False):
     route: str = ""
 
 
-def uses_features(member: bytes, headers: Mapping[str, str]) -> bool:
-    """Whether a request uses a feature that only the platform's own form of it has."""
-    return bool(member) or any(name in headers for name in _HEADERS)
+def uses_features(headers: Mapping[str, str]) -> bool:
+    """Whether the header fields ask for what only the platform's own form of a request has."""
+    return any(name in headers for name in _HEADERS) or PREVIEW in headers or headers.get(ROUTE) == "translate"
 
 
 def apply_features(request: models_pb2.ChatRequest, member: bytes, headers: Mapping[str, str]) -> Options:
@@ -81,7 +81,7 @@ def _apply_member(request: models_pb2.ChatRequest, member: bytes) -> _Member:
         raise InvalidRequest.field(MEMBER, "has a member of a wrong type; they are those of ChatRequest") from None
     # What header fields have set gives way; options of the body's own members are kept beside those given here.
     for name in fields.keys() - {"provider_options_json", "tags"}:
-        request.ClearField(name)  # type: ignore[arg-type]
+        request.ClearField(name)
     request.MergeFrom(own)
     return options
 

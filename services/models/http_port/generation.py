@@ -19,6 +19,7 @@ from services.models.calls.replay import replay
 from services.models.chat.chat import ChatService
 from services.models.chat.forwarding import Forwardable, Forwarding
 from services.models.faces.base import About, Asked, Encoder, Face
+from services.models.faces.failures import COMMENT, failure_events
 from services.models.faces.peek import glance_at
 from services.models.http_port.boundary import Boundary
 from services.models.http_port.events import EventWriter
@@ -26,6 +27,7 @@ from services.models.http_port.exchange import HttpExchange
 from services.models.http_port.features import apply_features, uses_features
 from services.models.providers.base import Forwarded
 from services.models.providers.forwarding import Piece
+from services.models.validation.headers import HEADERS_OF_VENDORS
 from services.shared import json_text
 from services.shared.call import Call
 from services.shared.errors import PlatformError
@@ -114,7 +116,10 @@ class _Answering:
         return self._asked
 
     async def _translate(self, asked: Asked) -> None:
-        options = apply_features(asked.request, asked.platform, self._exchange.headers)
+        headers = self._exchange.headers
+        for name in HEADERS_OF_VENDORS.intersection(headers):
+            asked.request.provider_headers[name] = headers[name]
+        options = apply_features(asked.request, asked.platform, headers)
         if options.previews:
             await self._preview(asked)
         elif asked.streams:
@@ -181,15 +186,31 @@ class _Answering:
             await self._write_whole(self._asked, answer.response)
 
     async def _relay_events(self, forwardable: Forwardable, pieces: Pieces) -> None:
-        encoder = _LateEncoder(self._face, forwardable, self._about())
+        encoder = _Relaying(self._face, self._about(), forwardable.request.model)
         with EventWriter(self._exchange, encoder, self._fields) as writer:
             self._writer = writer
             async with contextlib.aclosing(pieces):
                 async for piece in pieces:
-                    for events in encoder.events_of(piece):
-                        await writer.write(events)
+                    if isinstance(piece, Piece) and not piece.is_document:
+                        await writer.write(piece.data)
+                    else:
+                        await self._write_chunks(writer, encoder, forwardable, piece)
                     self._call.chunks += 1
             await writer.end()
+
+    async def _write_chunks(
+        self, writer: EventWriter, encoder: _Relaying, forwardable: Forwardable, piece: Piece | models_pb2.ChatChunk
+    ) -> None:
+        """Writes what a server has not sent in the events of the dialect."""
+        if encoder.own is None:
+            await forwardable.read()
+            assert self._asked
+            encoder.own = self._asked.encoder(self._about())
+        if isinstance(piece, models_pb2.ChatChunk):
+            await writer.write(encoder.own.feed(piece))
+        elif piece.response:
+            for chunk in replay(piece.response):
+                await writer.write(encoder.own.feed(chunk))
 
     # --------------------------------------------------------------------------------------------------- the end
 
@@ -213,6 +234,29 @@ class _Answering:
         yield "openai-version", "2020-10-01"
         yield from call.trailers
         yield from self._cors
+
+
+class _Relaying:
+    """The encoder of an answer whose events are written elsewhere, until `own` writes them."""
+
+    heartbeat = COMMENT
+
+    def __init__(self, face: Face, about: About, model: str) -> None:
+        self._face = face
+        self._about = about
+        self._model = model
+        self.own: Encoder | None = None
+
+    def begin(self) -> bytes:
+        return b""
+
+    def feed(self, chunk: models_pb2.ChatChunk) -> bytes:
+        return self.own.feed(chunk) if self.own else b""
+
+    def fail(self, error: PlatformError, request_id: str) -> bytes:
+        if self.own:
+            return self.own.fail(error, request_id)
+        return failure_events(self._face, error, request_id, self._about, self._model)
 
 
 def _facts(response: models_pb2.ChatResponse) -> Fields:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Collection
 
 from uvicorn.config import Config
@@ -12,13 +11,10 @@ from uvicorn.server import ServerState
 
 from services.models.http_port.application import Application
 from services.models.http_port.connection import IDLE_SECONDS, Connection, Peers
-from services.shared.errors import StartupError
-from services.shared.listener import check_port
-
-BACKLOG = 2048
+from services.shared.tcp_port import TcpPort
 
 
-class HttpPort:
+class HttpPort(TcpPort):
     """The port, bound by `bind` and served from `start` to `stop`."""
 
     def __init__(
@@ -42,35 +38,11 @@ class HttpPort:
         self._config.load()
         self._state = ServerState()
         self._peers = Peers(max_connections, frozenset(relays), exposed=exposed)
-        self._server: asyncio.Server | None = None
-
-    async def bind(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Binds the port (0: any free one) and returns it; it accepts connections from `start` on. Raises StartupError
-        when it is not available."""
-        check_port(host, port)
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: Connection(self._config, self._state, self._peers),
-                host,
-                port,
-                ssl=tls,
-                backlog=BACKLOG,
-                start_serving=False,
-            )
-        except OSError as error:
-            raise StartupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def start(self) -> None:
-        """Serves."""
-        assert self._server, "bind comes before start"
-        await self._server.start_serving()
+        super().__init__(lambda: Connection(self._config, self._state, self._peers))
 
     async def stop(self, grace_seconds: float) -> None:
         """Accepts no more connections, lets running requests finish for `grace_seconds`, then cancels them."""
-        if self._server:
-            self._server.close()
+        self.close()
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:

@@ -7,7 +7,15 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 Operation = Literal[
-    "probe", "chat_completions", "responses", "messages", "count_tokens", "input_tokens", "embeddings", "models", "model"
+    "probe",
+    "chat_completions",
+    "responses",
+    "messages",
+    "count_tokens",
+    "input_tokens",
+    "embeddings",
+    "models",
+    "model",
 ]
 Dialect = Literal["openai", "anthropic"]
 

@@ -11,6 +11,7 @@ Only these bytes change:
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import re
@@ -29,8 +30,8 @@ from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader
 from services.models.transport.base import Transport
 from services.shared.call_metrics import Waiting
 from services.shared.intake import Reservation
-from services.shared.offload import run_in_thread_if_large
 
+EMBEDDINGS = "embeddings"
 USAGE_OPTION = b'"stream_options":{"include_usage":true},'
 
 
@@ -66,6 +67,8 @@ def can_forward(conversation: Conversation, target: Target, *, stream: bool) -> 
         return None
     if target.streams_unary and not stream:
         return None
+    if forwarded.wire != EMBEDDINGS and target.facts.kind == "embedding":
+        return None
     return target.dialect.native(forwarded, target)
 
 
@@ -80,6 +83,7 @@ async def forward(
 ) -> ForwardedAnswer:
     """The whole answer. Raises as `chat.chat` does."""
     request = _request(target, native, conversation, stream=False)
+    target = _in_dialect(target, native)
     async with Exchange(transport, target, reservation, waiting=waiting) as exchange:
         response = await exchange.post(request)
         answer = await exchange.read(response, response.body, functools.partial(read_answer, target, {}))
@@ -99,6 +103,7 @@ async def forward_stream(
     """Yields the pieces of the answer as they arrive. Raises as `chat.chat_stream` does: what arrived before is then
     yielded, the events of the error itself are not."""
     request = _request(target, native, conversation, stream=True)
+    target = _in_dialect(target, native)
     async with Exchange(transport, target, reservation, waiting=waiting) as exchange:
         response = await exchange.stream(request)
         relay = _Relay(conversation)
@@ -127,6 +132,11 @@ def _request(target: Target, native: Native, conversation: Conversation, *, stre
         start = body.index(b"{") + 1
         body = body[:start] + USAGE_OPTION + body[start:]
     return HttpRequest(native.path, body, forwarded.headers)
+
+
+def _in_dialect(target: Target, native: Native) -> Target:
+    """The target in the dialect of the body, in which its answers and its errors are read."""
+    return target if target.dialect is native.dialect else dataclasses.replace(target, dialect=native.dialect)
 
 
 def _with_name(body: bytes, name: str) -> bytes:

@@ -36,6 +36,8 @@ class OpenAIDialect(ChatCompletionsDialect):
         if forwarded.wire == "responses":
             return OPENAI_RESPONSES.native(forwarded, target)
         facts = target.facts
+        if forwarded.wire != "chat_completions":
+            return super().native(forwarded, target)
         must_be_changed = facts.responses_only or (forwarded.has_tools and facts.tools_with_reasoning_need_responses)
         return None if must_be_changed else super().native(forwarded, target)
 

@@ -13,6 +13,8 @@ from services.models.providers.openai.chat_completions.request import PATH, enco
 from services.models.providers.openai.chat_completions.response import read_answer
 from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
 from services.models.providers.openai.common.traits import Traits
+from services.models.providers.openai.embeddings import EMBEDDINGS
+from services.models.providers.openai.embeddings import WIRE as EMBEDDINGS_WIRE
 from services.models.providers.requests.options import QUESTION_MEMBERS
 
 
@@ -30,6 +32,8 @@ class ChatCompletionsDialect:
         return self
 
     def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        if forwarded.wire == EMBEDDINGS_WIRE:
+            return EMBEDDINGS.native(forwarded, target)
         return Native(self, PATH) if forwarded.wire == "chat_completions" else None
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
