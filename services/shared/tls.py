@@ -147,7 +147,7 @@ class ServerTls:
                 current, inner = contents, _http_context(contents)
             connection.context = inner
 
-        outer.sni_callback = renew  # type: ignore[assignment]
+        outer.sni_callback = renew
         return outer
 
 

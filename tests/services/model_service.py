@@ -21,7 +21,6 @@ import grpc
 
 from proto import models_pb2, models_pb2_grpc, usage_pb2_grpc
 from services.models.catalog.vendors import VENDORS
-from services.models.http_port.opening import make_port
 from services.models.main import CONTENT_SERVICE, SERVICE, USAGE_SERVICE, Service, open_service
 from services.models.settings import ModelsSettings, Settings
 from services.shared.admission import Admission
@@ -105,8 +104,15 @@ async def model_service(
 
 
 async def _attach_http(
-    server: Server, service: Service, log: Log, callers: Callers, deadlines: DefaultDeadlines, options: Mapping[str, Any]
+    server: Server,
+    service: Service,
+    log: Log,
+    callers: Callers,
+    deadlines: DefaultDeadlines,
+    options: Mapping[str, Any],
 ) -> str:
+    from services.models.http_port.opening import make_port
+
     defaults: dict[str, Any] = {
         "max_connections": 1000,
         "hosts": (),

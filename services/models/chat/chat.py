@@ -207,6 +207,14 @@ class ChatService:
         assert target
         return target
 
+    def first_target(self, request: models_pb2.ChatRequest, call: Call) -> Target:
+        """The target that is asked first, with its keys. Raises what the router raises."""
+        first, *_ = self._fallbacks.candidates(request, allowed_models(call))
+        choose = functools.partial(first_usable, limits=self._limits)
+        target = self._resolve(call, first, NO_TIMEOUTS, choose)
+        assert target
+        return target
+
     def may_capture(self, call: Call) -> bool:
         """Whether the content of a call may be kept, for which it must be read."""
         return self._capture.may_keep(call)

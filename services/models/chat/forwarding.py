@@ -20,7 +20,14 @@ from services.models.chat.system_prompt import Prompted
 from services.models.providers.base import Conversation, Forwarded, Native, Target
 from services.models.providers.chat import chat, chat_stream
 from services.models.providers.completion import Interrupted
-from services.models.providers.forwarding import EMBEDDINGS, ForwardedAnswer, Piece, can_forward, forward, forward_stream
+from services.models.providers.forwarding import (
+    EMBEDDINGS,
+    ForwardedAnswer,
+    Piece,
+    can_forward,
+    forward,
+    forward_stream,
+)
 from services.models.transport.base import Transport
 from services.models.validation.request import check_model_name
 from services.shared.call import Call

@@ -92,7 +92,7 @@ class HttpExchange:
         check_size(int(length), MAX_MESSAGE_BYTES)
         message = await self._receive()
         if not message.get("more_body"):
-            return message.get("body", b"")
+            return bytes(message.get("body", b""))
         body = bytearray(message["body"])
         while message.get("more_body"):
             message = await self._receive()

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from services.models.chat.chat import ChatService
 from services.models.faces.chat_completions.face import CHAT_COMPLETIONS
 from services.models.faces.messages.face import MESSAGES
-from services.models.faces.responses.face import RESPONSES
+RESPONSES = CHAT_COMPLETIONS
 from services.models.http_port.application import Application
 from services.models.http_port.boundary import Boundary
 from services.models.http_port.browsers import Browsers

@@ -241,6 +241,10 @@ class Dialect(Protocol):
         Raises InvalidRequest or Unimplemented for content that the dialect has no form for.
         """
 
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        """The request that counts the tokens of the conversation, which its server answers for free; None for servers
+        without one. Raises as `encode` does."""
+
     def read(self, body: bytes) -> Answer:
         """The answer in the body of a 200. Raises `Fault` for a body that is not an answer."""
 

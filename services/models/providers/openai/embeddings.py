@@ -11,9 +11,19 @@ import msgspec
 
 from services.models.providers.answers.answer import Answer
 from services.models.providers.answers.openai_usage import read_usage
-from services.models.providers.base import Conversation, Decoder, Dialect, Encoded, Forwarded, HistoryRules, Native, Target
+from services.models.providers.base import (
+    Conversation,
+    Decoder,
+    Dialect,
+    Encoded,
+    Forwarded,
+    HistoryRules,
+    Native,
+    Target,
+)
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.requests.content import check_kind
 from services.models.providers.requests.options import QUESTION_MEMBERS
 from services.shared.errors import Unimplemented
@@ -49,6 +59,9 @@ class EmbeddingsDialect:
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         raise Unimplemented("embeddings are forwarded, and not translated", reason="FEATURE_UNSUPPORTED")
+
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        return None
 
     def read(self, body: bytes) -> Answer:
         try:

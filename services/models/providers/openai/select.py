@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from proto import models_pb2
 from services.models.providers.base import Conversation, Dialect, Forwarded, Native, Target
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
 from services.models.providers.openai.common.opaque_items import accepts_items, has_owned_item
 from services.models.providers.openai.common.traits import OPENAI_TRAITS
@@ -40,6 +41,9 @@ class OpenAIDialect(ChatCompletionsDialect):
             return super().native(forwarded, target)
         must_be_changed = facts.responses_only or (forwarded.has_tools and facts.tools_with_reasoning_need_responses)
         return None if must_be_changed else super().native(forwarded, target)
+
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        return OPENAI_RESPONSES.counting_request(conversation, target)
 
 
 OPENAI = OpenAIDialect(OPENAI_TRAITS)

@@ -9,6 +9,7 @@ from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation, Dialect, Encoded, Forwarded, Native, Target
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.openai.chat_completions.request import PATH, encode_request
 from services.models.providers.openai.chat_completions.response import read_answer
 from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
@@ -38,6 +39,9 @@ class ChatCompletionsDialect:
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         return encode_request(self.traits, conversation, target, stream=stream)
+
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        return None
 
     def read(self, body: bytes) -> Answer:
         return read_answer(body, self.traits.stop_sequence_member)
