@@ -190,6 +190,8 @@ END = "".join(
         event(
             {
                 "id": "chatcmpl-1",
+                "object": "chat.completion.chunk",
+                "created": 1,
                 "model": "gpt-4o-2024-08-06",
                 "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
             }
@@ -207,7 +209,8 @@ def streamed_completion(*steps: Step, **options: Any) -> Script:
 
 
 def _completion_chunk(choices: list[Any]) -> str:
-    return event({"id": "chatcmpl-1", "model": "gpt-4o-2024-08-06", "choices": choices})
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-2024-08-06"}
+    return event({**head, "choices": choices})
 
 
 def anthropic_message(text: str = "Hi.", model: str = "claude-sonnet-4-6") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from services.models.chat.chat import ChatService
 from services.models.faces.chat_completions.face import CHAT_COMPLETIONS
 from services.models.faces.messages.face import MESSAGES
+
 RESPONSES = CHAT_COMPLETIONS
 from services.models.http_port.application import Application
 from services.models.http_port.boundary import Boundary

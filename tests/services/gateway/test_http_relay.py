@@ -56,7 +56,7 @@ async def client(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
 async def replica() -> AsyncIterator[Replica]:
     replica = Replica()
     server = await asyncio.start_server(replica.serve, "127.0.0.1", 0)
-    replica.address = "127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    replica.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield replica
     finally:

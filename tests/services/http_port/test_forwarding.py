@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from proto import usage_pb2
-from services.shared.logs import open_log
 from tests.rows import for_each
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, event, event_stream, json_answer, no_answer
 from tests.services.log_file import LogFile
@@ -23,7 +19,6 @@ from tests.services.model_service import (
     ModelService,
     anthropic_message,
     completion,
-    model_service,
     piece,
     streamed_completion,
     streamed_message,
@@ -34,33 +29,6 @@ CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 ODD_BODY = b"""{ "new_field" : [1.0, 1e2, "\\u00e9"],\t"messages":[{"role":"user","content":"Hi"}],
   "model" :  "%s", "metadata":{"model":"inner"} }"""
 """A body as no encoder of ours writes it."""
-
-
-@pytest.fixture
-def log_file() -> LogFile:
-    return LogFile()
-
-
-@pytest_asyncio.fixture
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with ScriptedUpstream() as upstream:
-        yield upstream
-
-
-@pytest_asyncio.fixture
-async def service(tmp_path: Path, upstream: ScriptedUpstream, log_file: LogFile) -> AsyncIterator[ModelService]:
-    log = open_log("models", file=log_file)
-    async with model_service(
-        tmp_path, upstream, log=log, http={}, MODELS_ALIASES="fast=gpt-4o,clever=claude-sonnet-4-6"
-    ) as service:
-        yield service
-
-
-@pytest_asyncio.fixture
-async def client(service: ModelService) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"content-type": "application/json", "authorization": "Bearer sk-of-the-client"}
-    async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=20, trust_env=False) as client:
-        yield client
 
 
 def body_of(model: str, **members: Any) -> dict[str, Any]:
@@ -181,7 +149,9 @@ async def test_error_event_is_in_the_platforms_words(client: httpx.AsyncClient, 
 
 
 async def test_refusal_of_the_server_keeps_its_meaning(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
-    upstream.play(json_answer({"error": {"message": "Too fast", "type": "requests"}}, status=429, headers={"Retry-After": "7"}))
+    upstream.play(
+        json_answer({"error": {"message": "Too fast", "type": "requests"}}, status=429, headers={"Retry-After": "7"})
+    )
     response = await client.post(CHAT, json=body_of("gpt-4o"))
     assert response.status_code == 429
     assert response.json()["error"]["code"] == "rate_limit_exceeded"
