@@ -15,8 +15,8 @@ class EmbeddingsFace:
     def read(self, body: bytes, model: str = "") -> Asked:
         """Raises InvalidRequest: what cannot be forwarded is a mistake, or for a model without embeddings."""
         raise InvalidRequest(
-            "embeddings need `model` and `input`, without the platform's own fields, and a model at a server that speaks"
-            " OpenAI's dialect",
+            "embeddings need `model` and `input`, without the platform's own fields, and a model at a server that"
+            " speaks OpenAI's dialect",
             reason="MODEL_KIND_UNSUPPORTED",
         )
 

@@ -112,14 +112,15 @@ class _Answering:
 
     async def _read(self, data: bytes, model: str) -> Asked:
         read = functools.partial(self._face.read, data, model)
-        self._asked = await run_in_thread_if_large(READING_WORK * len(data), read)
-        return self._asked
+        return await run_in_thread_if_large(READING_WORK * len(data), read)
 
     async def _translate(self, asked: Asked) -> None:
         headers = self._exchange.headers
         for name in HEADERS_OF_VENDORS.intersection(headers):
             asked.request.provider_headers[name] = headers[name]
         options = apply_features(asked.request, asked.platform, headers)
+        # From here on, errors are about its fields.
+        self._asked = asked
         if options.previews:
             await self._preview(asked)
         elif asked.streams:
@@ -168,7 +169,8 @@ class _Answering:
         forwarded = Forwarded(self._face.name, data, own, has_usage, glance.has_tools)
 
         async def read() -> Asked:
-            return await self._read(data, model)
+            self._asked = await self._read(data, model)
+            return self._asked
 
         forwardable = Forwardable(request, forwarded, glance.streams, read)
         return forwardable if self._forwarding.is_native(forwardable, self._call) else None
