@@ -124,7 +124,7 @@ class Call:
         """Sets who calls, for the log too."""
         self.identity = identity
         IDENTITY.set(identity)
-        self.log_fields.update(key_id=identity.key_id, team=identity.team_id, project=identity.project_id)
+        self.log_fields |= identity.logged
 
     def remaining_seconds(self) -> float | None:
         """The seconds until the caller's deadline, or None if it set none."""

@@ -7,6 +7,7 @@ stream that is not read costs a message and two windows, and a place among the r
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -32,14 +33,13 @@ RETRY_SECONDS = 1.0
 class StreamWriter:
     """The writer of one stream's messages, for the length of a block in the task of the call."""
 
-    __slots__ = ("_context", "_loop", "_task", "_waits_since", "is_stalled")
+    __slots__ = ("_context", "_task", "_waits_since", "is_stalled")
 
     def __init__(self, context: grpc.aio.ServicerContext) -> None:
         self.is_stalled = False
         self._context = context
-        self._loop = asyncio.get_running_loop()
         self._waits_since = 0.0
-        """The loop's time at which the present message began to wait; 0 while there is none."""
+        """The time at which the present message began to wait; 0 while there is none."""
 
     def __enter__(self) -> StreamWriter:
         task = asyncio.current_task()
@@ -59,7 +59,7 @@ class StreamWriter:
 
     async def write(self, message: bytes) -> None:
         """Writes a message, once its reader has room for it."""
-        self._waits_since = self._loop.time()
+        self._waits_since = monotonic()
         await self._context.write(message)
         self._waits_since = 0.0
 
@@ -67,7 +67,7 @@ class StreamWriter:
         """Cancels the call if its message has waited for too long."""
         if self.is_stalled or not self._waits_since:
             return
-        if self._loop.time() - self._waits_since > STALLED_SECONDS:
+        if monotonic() - self._waits_since > STALLED_SECONDS:
             self.is_stalled = True
             self._task.cancel()
 

@@ -43,9 +43,9 @@ CANCELLED, CRASHED, EXPIRED = WAYS = ("cancelled", "crashed", "expired")
 BACK_SECONDS = 60.0
 
 BEFORE = f"""
-from services.models.limits import limiter, postgresql_store, time_limits
-time_limits.COMMAND_SECONDS = time_limits.CONNECT_SECONDS = limiter.LOAD_SECONDS = limiter.SETTLE_SECONDS = 30
-limiter.RENEW_SECONDS = {LEASE_SECONDS / 4}
+from services.models.limits import limiter, loading, postgresql_store, time_limits, upkeep
+time_limits.COMMAND_SECONDS = time_limits.CONNECT_SECONDS = loading.LOAD_SECONDS = limiter.SETTLE_SECONDS = 30
+upkeep.RENEW_SECONDS = {LEASE_SECONDS / 4}
 postgresql_store.LEASE = {LEASE_SECONDS * 1_000_000}
 with __import__("contextlib").suppress(ImportError):
     from services.models.limits import redis_store

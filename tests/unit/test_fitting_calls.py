@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 
 from services.models.limits.charges import Charge, Estimate, matches_of
 from services.models.limits.decisions import decide
-from services.models.limits.fitting import FittingDecision
 from services.models.limits.memory_store import MemoryStore
 from services.models.limits.rules import Facts, Rule
 from services.models.limits.settlements import settlement_of
-from services.models.limits.store import State
+from services.models.limits.store import LEASE, Holding, State
 from services.models.limits.windows import MICROSECONDS, Calendar
 
 CALLER = Facts("team", "project", "key", "user", "", ("model",))
 CALENDAR = Calendar(ZoneInfo("UTC"))
 START = 1_800_000_000 * MICROSECONDS
+
+ONE = Estimate(1, 1)
 
 RULES = st.lists(
     st.sampled_from(
@@ -57,10 +58,10 @@ async def load_budgets(store: MemoryStore, charges: Sequence[Charge]) -> None:
             await store.load(charge.key, 0, charge.span.end)
 
 
-def state_of(store: MemoryStore) -> tuple[dict[str, int], dict[str, tuple[int, int]]]:
-    """The rates, and what is spent and held of the counters that were ever used."""
-    counters = {key: (counter.spent, counter.held) for key, counter in store._counters.items()}
-    return store._rates, {key: counts for key, counts in counters.items() if any(counts)}
+def state_of(store: MemoryStore, now: int) -> tuple[dict[str, int], dict[str, tuple[int, int, int]]]:
+    """The rates that are ahead of now, and what is spent and held of the counters, with the most that ever was."""
+    rates = {key: place.used for key, place in store._rates.items() if place.used > now}
+    return rates, {key: (place.spent, place.held, place.peak) for key, place in store._counters.items() if place.peak}
 
 
 @given(RULES, CALLS)
@@ -69,26 +70,36 @@ def test_a_fitting_call_is_one_that_the_general_way_admits(
 ) -> None:
     now = START
     at_once, in_general = MemoryStore(lambda: now), MemoryStore(lambda: now)
+    running: list[Holding] = []
     for number, (later, estimate, tokens, nano_usd, is_settled) in enumerate(calls):
-        now += later
+        for _ in range(0, later, LEASE // 3):
+            now += min(later, LEASE // 3)
+            for store in (at_once, in_general):
+                asyncio.run(store.renew(running))
         call_id = str(number)
         matches = matches_of(rules, CALLER, CALENDAR, now)
         charges = matches.charges_for(estimate)
         for store in (at_once, in_general):
             asyncio.run(load_budgets(store, charges))
-        units = matches.units_for(estimate)
-        taken = at_once.take(call_id, matches, units)
+        alike = at_once.fitting_calls(matches)
+        taken = alike.take(estimate) if alike else None
         outcome = in_general.admit_now(call_id, charges)
-        if taken is None:
-            # It may fit all the same: what expires, warns or is told of is for the general way.
+        if taken is None or alike is None:
+            # It may fit all the same: what warns or is told of is for the general way.
             assert at_once.admit_now(call_id, charges) == outcome
         else:
             assert outcome.worst is State.FITS
-            decision, fitting = decide(charges, outcome), FittingDecision(matches, units, taken)
-            assert fitting.told() == decision.told()
-            assert [*fitting.standings] == [*decision.standings]
-            assert [standing.used for standing in fitting.budgets()] == [each.used for each in decision.budgets()]
-        if not outcome.is_admitted or not is_settled:
+            decision = decide(charges, outcome)
+            assert not decision.has_crossed
+            assert taken.told == decision.told()
+            assert [*taken.told] == [*decision.told()]
+            assert [budget.used for budget in alike.budgets] == [each.used for each in decision.budgets()]
+        assert state_of(at_once, now) == state_of(in_general, now)
+        if not outcome.is_admitted:
+            continue
+        if not is_settled:
+            counters = [(charge.key, charge.units) for charge in charges if charge.kind != "rate"]
+            running.append(Holding(call_id, counters))
             continue
         settlement = settlement_of(call_id, charges, tokens, nano_usd, was_admitted=True)
         in_general.settle_now(settlement)
@@ -96,5 +107,44 @@ def test_a_fitting_call_is_one_that_the_general_way_admits(
             at_once.settle_now(settlement)
         else:
             for _ in range(2):
-                at_once.give_back(call_id, matches, units, tokens, nano_usd)
-        assert state_of(at_once) == state_of(in_general)
+                taken.settle(tokens, nano_usd)
+        assert state_of(at_once, now) == state_of(in_general, now)
+
+
+def test_what_is_known_of_fitting_calls_ends_with_its_places_and_its_windows() -> None:
+    now = START
+    store = MemoryStore(lambda: now)
+    slots, budget = Rule("slots", "org", "", "concurrent", "", 1), Rule("day", "org", "", "requests", "day", 5)
+    matches = matches_of([slots, budget], CALLER, CALENDAR, now)
+    assert store.fitting_calls(matches) is None, "the budget is cold"
+    asyncio.run(load_budgets(store, matches.charges))
+    alike = store.fitting_calls(matches)
+    assert alike
+    asyncio.run(store.purge())
+    assert not alike.are_current
+    assert alike.take(ONE) is None, "its slots were deleted"
+    alike = store.fitting_calls(matches)
+    assert alike
+    running = alike.take(ONE)
+    assert running
+    assert alike.take(ONE) is None, "there is one slot"
+    running.settle()
+    now = matches.end
+    assert not alike.are_current
+    assert alike.take(ONE) is None, "the next day has another budget"
+
+
+def test_the_call_that_crosses_a_soft_percent_is_for_the_general_way() -> None:
+    store = MemoryStore(lambda: START)
+    budget = Rule("day", "org", "", "requests", "day", 10, soft_percents=(50,))
+    matches = matches_of([budget], CALLER, CALENDAR, START)
+    asyncio.run(load_budgets(store, matches.charges))
+    alike = store.fitting_calls(matches)
+    assert alike
+    fitting = []
+    for number in range(10):
+        taken = alike.take(ONE)
+        fitting.append(taken is not None)
+        if taken is None:
+            store.admit_now(str(number), matches.charges)
+    assert fitting == [*[True] * 4, False, *[True] * 5]

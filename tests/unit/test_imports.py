@@ -34,7 +34,7 @@ ROOMS = {
     "main": {"servicer", "chat", "routing", "custom_models", "health", "catalog", "sessions", "prompts", "settings"}
     | {"access", "attempts", "calls", "capture", "ledger", "limits", "transport", "metrics"},
     "metrics": {"catalog", "health"},
-    "faces": {"validation"},
+    "faces": {"providers", "validation"},
     "servicer": {"chat", "routing", "custom_models", "prompts", "access"},
     "chat": {"attempts", "calls", "routing", "sessions", "prompts", "providers", "access", "transport", "validation"}
     | {"capture", "ledger", "limits"},

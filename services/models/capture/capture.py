@@ -24,7 +24,10 @@ class Capture:
         return self._content is not None and self._policy_of(call).kind != "off"
 
     def _policy_of(self, call: Call) -> CapturePolicy:
-        return choose_policy(self._default, call.identity.capture if call.identity else "", call.metadata)
+        of_project = call.identity.capture if call.identity else ""
+        if not of_project and self._default.kind == "off":
+            return self._default
+        return choose_policy(self._default, of_project, call.metadata)
 
     def end(
         self, call: Call, messages: Sequence[models_pb2.ChatMessage], answer: models_pb2.ChatResponse | None

@@ -23,9 +23,6 @@ from services.shared.call import Call
 from services.shared.identity import NOBODY
 from services.shared.rpc import CallEnd
 
-NO_PROMPT = models_pb2.ResolvedPrompt()
-NO_TAGS: dict[str, str] = {}
-
 MAX_COUNT = 2**63 - 1
 """The largest count of a message."""
 
@@ -78,11 +75,12 @@ class Account:
     @property
     def usage(self) -> models_pb2.TokenUsage:
         """The usage of all attempts; its cost is not set if that of one is not known."""
-        return _total(self._usages)
+        usages = self._usages
+        return usages[0] if len(usages) == 1 else _total(usages)
 
     def usage_after(self, usages: int) -> models_pb2.TokenUsage:
         """The same without the first attempts."""
-        return _total(self._usages[usages:])
+        return _total(self._usages[usages:]) if usages else self.usage
 
     def begin(self, target: Target) -> None:
         """Notes that a request is about to be sent. The first one is known to the ledger from now on."""
@@ -157,12 +155,12 @@ class Account:
 
     def _describe(self, target: Target) -> UsageRecord:
         """The record of the call before its answer."""
-        request, prompt = self._prompted.conversation.request, self._prompted.prompt or NO_PROMPT
-        identity = self._call.identity or NOBODY
-        return UsageRecord(
-            call_id=self._call.call_id,
+        call, request, prompt = self._call, self._prompted.conversation.request, self._prompted.prompt
+        identity, tags = call.identity or NOBODY, request.tags
+        record = UsageRecord(
+            call_id=call.call_id,
             at=time.time(),
-            request_id=self._call.request_id,
+            request_id=call.request_id,
             team_id=identity.team_id,
             project_id=identity.project_id,
             key_id=identity.key_id,
@@ -172,12 +170,14 @@ class Account:
             model_asked=request.model,
             model_served=target.registered_model or target.model,
             provider=target.provider,
-            prompt_name=prompt.name,
-            prompt_version=prompt.version,
-            prompt_label=prompt.label,
             # Those of the key are the operator's, and not the caller's to change.
-            tags={**request.tags, **identity.tags} if request.tags or identity.tags else NO_TAGS,
+            tags={**tags, **identity.tags} if tags else identity.tags,
             attempts=1,
+        )
+        if prompt is None:
+            return record
+        return msgspec.structs.replace(
+            record, prompt_name=prompt.name, prompt_version=prompt.version, prompt_label=prompt.label
         )
 
 
@@ -187,8 +187,6 @@ def _model_of(target: Target) -> tuple[str, str, str]:
 
 def _total(usages: Sequence[models_pb2.TokenUsage]) -> models_pb2.TokenUsage:
     """The sum of usages. Its cost is known if that of each is."""
-    if len(usages) == 1:
-        return usages[0]
     total = models_pb2.TokenUsage(cost_nano_usd=0)
     for usage in usages:
         for name in SUMMED:

@@ -5,21 +5,62 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from proto import models_pb2
 from proto.identity_pb2 import LimitRule
 from services.models.chat.account import Account
 from services.models.limits.budget_alerts import BudgetAlerts
+from services.models.limits.charges import Estimate
 from services.models.limits.decisions import LIMITS_TRAILER, Decision, Standing
 from services.models.limits.estimate import WORST_ANSWER_TOKENS, Estimator
-from services.models.limits.fitting import FittingDecision
+from services.models.limits.fitting import FittingCall, FittingCalls
 from services.models.limits.limiter import Admission, Limiter
-from services.models.limits.metrics import LimitMeter
+from services.models.limits.metrics import FITTING_CALLS, LimitMeter
 from services.models.limits.rules import RATE_WINDOWS, Facts, Resource, Rule
 from services.models.providers.base import Conversation, Target
 from services.shared.call import Call
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.identity import MAX_KNOWN, Identity
+
+Asked: TypeAlias = tuple[str, str, str, str]
+"""The facts of a chat that limits depend on: its end user, and the model as it was asked for, its provider and its name
+there."""
+
+MAX_FITTING = 256
+"""Kinds of calls of one caller whose limits are remembered."""
+
+NOTHING = Estimate(0, 0)
+"""The estimate where no limit asks for one."""
+
+
+class CallerLimits:
+    """The limits of one caller, with those that its calls may fit."""
+
+    __slots__ = ("fitting", "key_id", "project_id", "rules", "team_id", "user_id")
+
+    def __init__(self, identity: Identity, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        self.team_id = identity.team_id
+        self.project_id = identity.project_id
+        self.key_id = identity.key_id
+        self.user_id = identity.user_id
+        self.fitting: dict[Asked, FittingCalls] = {}
+        """The limits of calls that may fit them, by what was asked."""
+
+    def facts(self, asked: Asked) -> Facts:
+        """The facts of a call."""
+        end_user, model, provider, served = asked
+        names = (model, served, f"{provider}/{served}")
+        return Facts(self.team_id, self.project_id, self.key_id, self.user_id, end_user, names)
+
+    def keep(self, asked: Asked, calls: FittingCalls | None) -> None:
+        """Keeps the limits of calls that ask for the same."""
+        if calls is None:
+            return
+        if len(self.fitting) >= MAX_FITTING:
+            self.fitting.clear()
+        self.fitting[asked] = calls
 
 
 class ChatLimits:
@@ -30,8 +71,8 @@ class ChatLimits:
         self.estimator = estimator
         self.meter = meter
         self.alerts = alerts
-        self._rules: dict[int, tuple[Identity, tuple[Rule, ...]]] = {}
-        """The rules of identities, with these, by their ids."""
+        self._callers: dict[int, tuple[Identity, CallerLimits]] = {}
+        """The limits of identities, with these, by their ids."""
 
     def open(self, call: Call) -> LimitedChat:
         """The limits of a chat, which is not admitted yet."""
@@ -40,34 +81,51 @@ class ChatLimits:
     async def standings(self, identity: Identity) -> Sequence[Standing]:
         """The limits of a caller as its next chat finds them; none where one of them cannot be kept here."""
         try:
-            rules = self.rules_of(identity)
+            rules = self.of(identity).rules
         except PreconditionFailed:
             return []
         facts = Facts(identity.team_id, identity.project_id, identity.key_id, identity.user_id)
         return await self.limiter.reader.read(facts, rules)
 
-    def rules_of(self, identity: Identity) -> tuple[Rule, ...]:
-        """The rules of an identity, which are remembered for its next call. Raises as `read_rules` does."""
-        known = self._rules.get(id(identity))
+    def of(self, identity: Identity) -> CallerLimits:
+        """The limits of an identity, which are remembered for its next call. Raises as `read_rules` does."""
+        known = self._callers.get(id(identity))
         # As long as an identity is kept here, no other one has its id.
         if known is None:
-            if len(self._rules) >= MAX_KNOWN:
-                self._rules.clear()
-            known = self._rules[id(identity)] = identity, read_rules(identity.limits)
+            if len(self._callers) >= MAX_KNOWN:
+                self._callers.clear()
+            known = self._callers[id(identity)] = identity, CallerLimits(identity, read_rules(identity.limits))
         return known[1]
 
 
 class LimitedChat:
     """The limits of one chat. Without a rule for its caller nothing is estimated, and no store is asked."""
 
+    __slots__ = (
+        "_admission",
+        "_admissions",
+        "_admitted",
+        "_admitted_model",
+        "_admitted_target",
+        "_began",
+        "_call",
+        "_counted",
+        "_limits",
+        "_settled_usages",
+        "_told",
+    )
+
     def __init__(self, limits: ChatLimits, call: Call) -> None:
         self._limits = limits
         self._call = call
-        self._admission: Admission | None = None
-        self._admitted: tuple[str, ...] | None = None
-        """The model that is admitted: as it was asked for, its provider, and its name there."""
+        self._admission: Admission | FittingCall | None = None
+        self._admitted: Asked | None = None
+        """The facts with which it is admitted."""
+        self._admitted_model = ""
+        self._admitted_target: Target | None = None
+        """The target that it was admitted with first, whose attempt asks once more."""
         self._admissions = 0
-        self._counted: set[str] = set()
+        self._counted: frozenset[str] = frozenset()
         """The limits on requests that have counted the chat."""
         self._told: dict[Resource, str] = {}
         """The tightest limits that its caller is told of."""
@@ -82,40 +140,51 @@ class LimitedChat:
         and the limits of the new model are asked for what that one will probably use. A chat is one request, so limits
         on requests that have counted it are not asked again.
         """
+        if target is self._admitted_target and model == self._admitted_model:
+            return
         identity = self._call.identity
         if identity is None or not identity.limits:
             return
         served = target.registered_model or target.model
-        asked = (model, target.provider, served)
+        asked = (conversation.request.end_user_id, model, target.provider, served)
         if asked == self._admitted:
             return
-        await self._settle_attempts(account)
-        facts = Facts(
-            identity.team_id,
-            identity.project_id,
-            identity.key_id,
-            identity.user_id,
-            conversation.request.end_user_id,
-            (model, served, f"{target.provider}/{served}"),
-        )
-        estimate = self._limits.estimator.estimate(conversation, target, identity.project_id)
-        rules = self._limits.rules_of(identity)
-        if self._counted:
-            rules = _rules_without(rules, frozenset(self._counted))
-        self._began = time.perf_counter()
+        if self._admission:
+            await self._settle_attempts(account)
         self._admissions += 1
+        limits = self._limits
+        caller = limits.of(identity)
+        calls = None if self._counted else caller.fitting.get(asked)
+        self._began = time.perf_counter()
+        estimate = NOTHING
+        if calls is None or calls.needs_estimate:
+            estimate = limits.estimator.estimate(conversation, target, caller.project_id)
+        fitting = calls.take(estimate) if calls else None
+        if calls and fitting:
+            self._admission = fitting
+            self._tell(fitting.told)
+            FITTING_CALLS.note((limits.meter, calls, time.perf_counter() - self._began))
+        else:
+            await self._ask(caller, asked, estimate)
+        self._admitted, self._admitted_model, self._admitted_target = asked, model, target
+
+    async def _ask(self, caller: CallerLimits, asked: Asked, estimate: Estimate) -> None:
+        """Admits the chat by a decision of the limiter."""
+        facts, limiter = caller.facts(asked), self._limits.limiter
+        rules = _rules_without(caller.rules, self._counted) if self._counted else caller.rules
         # A store settles each id once.
         call_id = self._call.call_id if self._admissions == 1 else f"{self._call.call_id}/{self._admissions}"
-        self._admission = await self._limits.limiter.admit(facts, rules, estimate, call_id, self._note)
-        self._admitted = asked
+        self._admission = await limiter.admit(facts, rules, estimate, call_id, self._note)
+        known = caller.fitting.get(asked)
+        if not self._counted and (known is None or not known.are_current):
+            caller.keep(asked, limiter.fitting_calls(facts, rules))
 
     async def _settle_attempts(self, account: Account) -> None:
         """Settles the reservation of a model that has not answered."""
-        admission, self._admission, self._admitted = self._admission, None, None
-        if admission is None:
-            return
-        self._counted |= {charge.rule.id for charge in admission.charges if charge.rule.resource == "requests"}
-        await self._settle_by(admission, account)
+        assert self._admission
+        self._counted |= self._admission.request_limits
+        self._admitted = self._admitted_target = None
+        await self.settle(account, account.usages)
         self._settled_usages = account.usages
 
     async def settle(self, account: Account, sent: int) -> None:
@@ -123,15 +192,17 @@ class LimitedChat:
         admission, self._admission = self._admission, None
         if admission is None:
             return
-        if sent:
-            await self._settle_by(admission, account)
+        tokens, nano_usd = self._used(account) if sent else (0, 0)
+        if isinstance(admission, FittingCall):
+            admission.settle(tokens, nano_usd)
         else:
-            await admission.cancel()
+            await admission.settle(tokens, nano_usd)
 
-    async def _settle_by(self, admission: Admission, account: Account) -> None:
+    def _used(self, account: Account) -> tuple[int, int | None]:
+        """The tokens and the cost of the attempts that are not settled yet."""
         usage = account.usage_after(self._settled_usages)
         cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
-        await admission.settle(usage.prompt_tokens + usage.completion_tokens, cost)
+        return usage.prompt_tokens + usage.completion_tokens, cost
 
     def probable_usage(self, conversation: Conversation, target: Target) -> models_pb2.TokenUsage:
         """The usage that is estimated for a chat, without its cost; also where it has no limits."""
@@ -145,12 +216,15 @@ class LimitedChat:
                 tokens = min(tokens, WORST_ANSWER_TOKENS)
             self._limits.estimator.lengths.add(self._call.project_id, target.model, tokens)
 
-    def _note(self, decision: Decision | FittingDecision) -> None:
+    def _tell(self, told: dict[Resource, str]) -> None:
+        # Of a limit that is not asked again, what it has said holds.
+        self._told |= told
+        self._call.trailers = ((LIMITS_TRAILER, ", ".join(self._told.values())),) if self._told else ()
+
+    def _note(self, decision: Decision) -> None:
         call = self._call
         assert call.identity
-        # Of a limit that is not asked again, what it has said holds.
-        self._told |= decision.told()
-        call.trailers = ((LIMITS_TRAILER, ", ".join(self._told.values())),) if self._told else ()
+        self._tell(decision.told())
         self._limits.meter.note(decision, time.perf_counter() - self._began, call.identity)
         if decision.over and (warnings := decision.warnings):
             call.log_fields["over_limits"] = [standing.rule.id for standing in warnings]

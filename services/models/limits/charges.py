@@ -61,6 +61,11 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
         return _charge(self.key, rule, self.kind, self.units, self.span, self.member)
 
     @property
+    def is_told(self) -> bool:
+        """Whether callers are told of the limit."""
+        return self.is_enforced and self.kind != "slots"
+
+    @property
     def scope(self) -> str:
         """The scope for people and programs, such as `project:search`."""
         kind = self.rule.scope_kind
@@ -78,16 +83,8 @@ class Matches(msgspec.Struct, frozen=True, gc=False):
 
     def charges_for(self, estimate: Estimate) -> Sequence[Charge]:
         """The charges for a call with an estimate."""
-        return self.charges_of(self.units_for(estimate))
-
-    def charges_of(self, units: Sequence[int]) -> Sequence[Charge]:
-        """The charges with so many units each."""
-        return [_resize(charge, count) for charge, count in zip(self.charges, units, strict=True)]
-
-    def units_for(self, estimate: Estimate) -> Sequence[int]:
-        """The units that a call with an estimate takes, for each charge."""
         units = {"tokens": estimate.tokens, "nano_usd": estimate.nano_usd or 0}
-        return [units.get(charge.rule.resource, 1) for charge in self.charges]
+        return [_resize(charge, units.get(charge.rule.resource, 1)) for charge in self.charges]
 
 
 def charges_of(

@@ -120,9 +120,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
         each resource."""
         tightest: dict[Resource, Standing] = {}
         for standing in self.standings:
-            charge = standing.charge
-            if charge.is_enforced and charge.kind != "slots":
-                resource = charge.rule.resource
+            if standing.charge.is_told:
+                resource = standing.rule.resource
                 known = tightest.get(resource)
                 if known is None or standing.remaining < known.remaining:
                     tightest[resource] = standing
@@ -175,7 +174,7 @@ def counter_standing(charge: Charge, reading: Reading, now: int, is_charged: boo
         return Standing(charge, is_over, used, remaining, None, SLOT_RETRY_SECONDS)
     end = charge.span.end
     reset = None if end == FOREVER else max(0, end - now) / MICROSECONDS
-    crossed = _crossed(charge, reading.peak, used) if is_charged and charge.rule.soft_percents else ()
+    crossed = crossed_percents(charge, reading.peak, used) if is_charged and charge.rule.soft_percents else ()
     return Standing(charge, is_over, used, remaining, reset, None, crossed)
 
 
@@ -197,7 +196,9 @@ def rate_standing(charge: Charge, reading: Reading, now: int, is_charged: bool) 
     return Standing(charge, is_over, used if used > 0 else 0, remaining, ahead / MICROSECONDS, wait)
 
 
-def _crossed(charge: Charge, before: int, now: int) -> tuple[int, ...]:
+def crossed_percents(charge: Charge, before: int, now: int) -> tuple[int, ...]:
+    """The soft percents of a budget that were not reached before, with the most of its units that ever counted, and are
+    now."""
     amount = charge.rule.amount
     return tuple(
         percent for percent in sorted(charge.rule.soft_percents) if before * 100 < percent * amount <= now * 100

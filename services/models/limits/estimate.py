@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import json
 from collections import OrderedDict, deque
@@ -24,6 +23,8 @@ WORST_ANSWER_TOKENS = 16_384
 """The tokens of the longest answer of a model whose maximum is not known."""
 SHARE = 0.9
 """The share of answers that are no longer than the estimate."""
+RENEWED_EACH = 20
+"""Answers after which an estimate is renewed; the first ones renew it each."""
 
 LENGTH_MEMBERS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """The members of bodies that limit an answer, in all dialects."""
@@ -36,21 +37,22 @@ MAX_SERIES = 4096
 
 
 class _Series:
-    """The lengths of the newest answers, in order of time and of length."""
+    """The lengths of the newest answers."""
+
+    __slots__ = ("_added", "_newest", "probable")
 
     def __init__(self) -> None:
-        self._newest: deque[int] = deque()
-        self._sorted: list[int] = []
+        self.probable = FIRST_ANSWER_TOKENS
+        """The length that `SHARE` of them do not exceed."""
+        self._newest: deque[int] = deque(maxlen=ANSWERS)
+        self._added = 0
 
     def add(self, tokens: int) -> None:
-        if len(self._newest) == ANSWERS:
-            oldest = self._newest.popleft()
-            del self._sorted[bisect.bisect_left(self._sorted, oldest)]
         self._newest.append(tokens)
-        bisect.insort(self._sorted, tokens)
-
-    def percentile(self) -> int:
-        return self._sorted[min(len(self._sorted) - 1, int(len(self._sorted) * SHARE))]
+        self._added += 1
+        if self._added <= RENEWED_EACH or not self._added % RENEWED_EACH:
+            lengths = sorted(self._newest)
+            self.probable = lengths[int(len(lengths) * SHARE)]
 
 
 class AnswerLengths:
@@ -61,18 +63,19 @@ class AnswerLengths:
 
     def add(self, project: str, model: str, tokens: int) -> None:
         """Records a whole answer."""
-        series = self._series.get((project, model))
+        key = (project, model)
+        series = self._series.get(key)
         if series is None:
-            series = self._series[(project, model)] = _Series()
+            series = self._series[key] = _Series()
             if len(self._series) > MAX_SERIES:
                 self._series.popitem(last=False)
         series.add(tokens)
-        self._series.move_to_end((project, model))
+        self._series.move_to_end(key)
 
     def probable(self, project: str, model: str) -> int:
         """The tokens that nine in ten of the newest answers do not exceed."""
         series = self._series.get((project, model))
-        return series.percentile() if series else FIRST_ANSWER_TOKENS
+        return series.probable if series else FIRST_ANSWER_TOKENS
 
 
 class Estimator:
@@ -84,19 +87,23 @@ class Estimator:
 
     def estimate(self, conversation: Conversation, target: Target, project: str) -> Estimate:
         """The estimate of a chat with a target."""
-        usage = self.usage(conversation, target, project)
-        return Estimate(usage.total_tokens, _price(usage, target))
+        prompt, answer = estimate_prompt_tokens(conversation), self._answer_tokens(conversation, target, project)
+        price = target.price
+        if price is None:
+            return Estimate(prompt + answer, None)
+        usage = models_pb2.TokenUsage(prompt_tokens=prompt, completion_tokens=answer)
+        return Estimate(prompt + answer, price(usage))
 
     def usage(self, conversation: Conversation, target: Target, project: str) -> models_pb2.TokenUsage:
         """The same as a usage, without its cost."""
-        longest = _wanted_tokens(conversation.request, target) or target.facts.max_output_tokens or 0
-        answer = self._answer_tokens(longest, project, target.model)
+        answer = self._answer_tokens(conversation, target, project)
         return estimated_usage(estimate_prompt_tokens(conversation), answer)
 
-    def _answer_tokens(self, longest: int, project: str, model: str) -> int:
+    def _answer_tokens(self, conversation: Conversation, target: Target, project: str) -> int:
+        longest = _wanted_tokens(conversation.request, target) or target.facts.max_output_tokens or 0
         if self._policy == "worst":
             return longest or WORST_ANSWER_TOKENS
-        probable = self.lengths.probable(project, model)
+        probable = self.lengths.probable(project, target.model)
         return min(longest, probable) if longest else probable
 
 
@@ -124,9 +131,10 @@ def _wanted_tokens(request: models_pb2.ChatRequest, target: Target) -> int:
     its parameters, and go into the body beside or instead of those."""
     config = request.config
     wanted = config.max_tokens if config.HasField("max_tokens") else 0
+    if not target.default_options_json and not request.provider_options_json:
+        return wanted
     options_json = [target.default_options_json] if target.default_options_json else []
-    if request.provider_options_json:
-        options_json += request.provider_options_json.values()
+    options_json += request.provider_options_json.values()
     for options in options_json:
         if len(options) > MAX_OPTIONS:
             return 0

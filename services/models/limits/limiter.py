@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
@@ -22,31 +21,24 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from services.models.limits.breaker import LOG_SECONDS, StoreBreaker
+from services.models.limits.breaker import StoreBreaker
 from services.models.limits.charges import Charge, Estimate, Matches, matches_of
-from services.models.limits.decisions import (
-    NO_DECISION,
-    Decision,
-    Standing,
-    decide,
-    price_unknown,
-    store_unavailable,
-    too_large,
-)
-from services.models.limits.fitting import FittingDecision
+from services.models.limits.decisions import NO_DECISION, Decision, decide, price_unknown, too_large
+from services.models.limits.fitting import FittingCalls
+from services.models.limits.loading import BudgetLoader
 from services.models.limits.local_limits import LocalLimits
 from services.models.limits.rules import Facts, Rule
 from services.models.limits.settlements import settlement_of
-from services.models.limits.spent_source import SpentQuery, SpentSource
+from services.models.limits.spent_source import SpentSource
 from services.models.limits.standings import StandingReader
 from services.models.limits.store import (
     Holding,
     LimitStore,
-    Reading,
     Settlement,
     State,
     StoreUnavailable,
 )
+from services.models.limits.upkeep import Upkeep
 from services.models.limits.windows import Calendar
 from services.shared.call import new_request_id
 from services.shared.errors import PlatformError
@@ -54,13 +46,6 @@ from services.shared.logs import Log
 
 SETTLE_SECONDS = 2.0
 """Time for which the end of a call waits until it is settled; it is settled later then."""
-
-LOAD_SECONDS = 1.0
-"""Time in which the ledger must say what a budget has spent."""
-
-RENEW_SECONDS = 10.0
-RENEWED_AT_ONCE = 1000
-PURGE_SECONDS = 600.0
 
 TRIES = 4
 """Decisions that are asked for one call: a budget may have to be loaded, and a window may end, meanwhile."""
@@ -72,7 +57,7 @@ MAX_MATCHES = 4096
 """Callers and models whose matching rules are remembered."""
 
 UnpricedPolicy: TypeAlias = Literal["refuse", "allow"]
-Note: TypeAlias = Callable[[Decision | FittingDecision], None]
+Note: TypeAlias = Callable[[Decision], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +72,7 @@ class LimiterSettings:
 class Admission:
     """An admitted call, for the length of a block. Its end is settled once, whichever way it ends."""
 
-    def __init__(self, limiter: Limiter, call_id: str, decision: Decision | FittingDecision, *, at_store: bool) -> None:
+    def __init__(self, limiter: Limiter, call_id: str, decision: Decision, *, at_store: bool) -> None:
         self.id = call_id
         self.decision = decision
         self.at_store = at_store
@@ -112,13 +97,16 @@ class Admission:
     @functools.cached_property
     def charges(self) -> Sequence[Charge]:
         """The charges that were made, without those to rates that only warn and were over."""
-        if isinstance(self.decision, FittingDecision):
-            return self.decision.charges
         return [
             standing.charge
             for standing in self.decision.standings
             if not standing.is_over or standing.charge.kind != "rate"
         ]
+
+    @property
+    def request_limits(self) -> frozenset[str]:
+        """The ids of the limits on requests that have counted it."""
+        return frozenset(charge.rule.id for charge in self.charges if charge.rule.resource == "requests")
 
     async def cancel(self) -> None:
         """Ends a call that has used nothing."""
@@ -144,8 +132,6 @@ class Limiter:
         self.reader = StandingReader(store, self._breaker, settings.calendar)
         self._local = LocalLimits(settings.replicas)
         self._settings = settings
-        self._spent = spent
-        self._log = log
         self._offset = 0
         """The store's time minus this machine's, in microseconds."""
         self._matches: dict[tuple[int, Facts], tuple[Sequence[Rule], Matches]] = {}
@@ -155,12 +141,10 @@ class Limiter:
         self._waiting: OrderedDict[str, Settlement] = OrderedDict()
         """Settlements that the store has not taken yet."""
         self._catching_up = asyncio.Lock()
-        """Held while the store is given what it has missed, and while a budget is loaded: calls that the ledger knows
-        already must not be added to it."""
-        self._loads: dict[str, asyncio.Task[bool]] = {}
-        self._warned_of_ledger = -LOG_SECONDS
+        """Held while the store is given what it has missed, and while a budget is loaded."""
+        self._loader = BudgetLoader(store, self._breaker, spent, log, self._catching_up, self._is_waited_for)
         self._endings: set[asyncio.Task[Any]] = set()
-        self._upkeep: list[asyncio.Task[None]] = []
+        self._upkeep = Upkeep(store, self._breaker, self._local, self._holdings)
 
     @property
     def is_degraded(self) -> bool:
@@ -174,14 +158,11 @@ class Limiter:
 
     def start(self) -> None:
         """Starts renewing the leases of running calls."""
-        self._upkeep = [asyncio.create_task(self._renew()), asyncio.create_task(self._purge())]
+        self._upkeep.start()
 
     async def close(self) -> None:
         """Waits until ended calls are settled, and closes the store."""
-        for task in self._upkeep:
-            task.cancel()
-        if self._upkeep:
-            await asyncio.wait(self._upkeep)
+        await self._upkeep.close()
         if self._endings:
             await asyncio.wait(self._endings, timeout=SETTLE_SECONDS)
         await self._breaker.close()
@@ -204,15 +185,6 @@ class Limiter:
         if not matches.charges:
             return Admission(self, call_id, NO_DECISION, at_store=False)
         call_id = call_id or new_request_id()
-        if self._immediate and estimate.nano_usd is not None:
-            units = matches.units_for(estimate)
-            taken = self._immediate.take(call_id, matches, units)
-            if taken:
-                fitting = FittingDecision(matches, units, taken)
-                admission = self._running[call_id] = Admission(self, call_id, fitting, at_store=True)
-                if note:
-                    note(fitting)
-                return admission
         charges = matches.charges_for(estimate)
         if estimate.nano_usd is None:
             self._check_price(charges)
@@ -225,14 +197,16 @@ class Limiter:
             raise error
         return admission
 
+    def fitting_calls(self, facts: Facts, rules: Sequence[Rule]) -> FittingCalls | None:
+        """The limits of calls with these facts, if such may be admitted at once; to be kept for many of them. Raises
+        PreconditionFailed for an amount that cannot be kept."""
+        if self._immediate is None:
+            return None
+        return self._immediate.fitting_calls(self._matching(rules, facts, self._now()))
+
     async def end(self, admission: Admission, tokens: int | None, nano_usd: int | None) -> None:
         """Settles a call, also if its caller leaves meanwhile. Does not raise: what the store does not take now, it is
         given when it is there again."""
-        decision = admission.decision
-        if self._immediate and isinstance(decision, FittingDecision):
-            self._running.pop(admission.id, None)
-            self._immediate.give_back(admission.id, decision.matches, decision.units, tokens, nano_usd)
-            return
         charges = admission.charges
         if not charges:
             return
@@ -326,7 +300,7 @@ class Limiter:
                 self._offset = outcome.now - _machine_time()
                 charges = self._charges(rules, facts, estimate, outcome.now)
             elif worst is State.COLD:
-                charges = await self._load(charges, outcome.readings, facts.project)
+                charges = await self._loader.load(charges, outcome.readings, facts.project)
             else:
                 return decide(charges, outcome)
         raise StoreUnavailable("it does not keep what is loaded into it")
@@ -339,52 +313,6 @@ class Limiter:
             admission = await admitting
             if admission.decision.refused_by is None:
                 await admission.cancel()
-
-    # --------------------------------------------------------------------------------------------------- loading
-
-    async def _load(self, charges: Sequence[Charge], readings: Sequence[Reading], project: str) -> Sequence[Charge]:
-        """Loads the cold budgets into the store. Returns the charges that can be made then: without those of budgets
-        that only warn and that the ledger does not know now. Raises Unavailable where an enforced one is not known."""
-        left = []
-        for charge, reading in zip(charges, readings, strict=True):
-            if reading.state is not State.COLD or await self._load_shared(charge, project):
-                left.append(charge)
-            elif charge.is_enforced:
-                raise store_unavailable(Standing(charge, True, 0, 0, None, None))
-        return left
-
-    async def _load_shared(self, charge: Charge, project: str) -> bool:
-        """Loads a budget, once for all calls that wait for it. Returns whether the ledger has known what is spent."""
-        loading = self._loads.get(charge.key)
-        if loading is None:
-            loading = self._loads[charge.key] = asyncio.create_task(self._load_one(charge, project))
-            loading.add_done_callback(lambda _: self._loads.pop(charge.key, None))
-        return await asyncio.shield(loading)
-
-    async def _load_one(self, charge: Charge, project: str) -> bool:
-        async with self._catching_up:
-            try:
-                async with asyncio.timeout(LOAD_SECONDS):
-                    spent = await self._spent.spent(SpentQuery.of(charge, project))
-            except (PlatformError, TimeoutError) as error:
-                self._warn_of_ledger(charge, error)
-                return False
-            # What the ledger knows already would be added to it once more.
-            if self._is_waited_for(charge.key):
-                raise StoreUnavailable("it has not taken all that it has missed")
-            await self._breaker.ask(self._store.load(charge.key, spent, charge.span.end))
-            return True
-
-    def _is_waited_for(self, key: str) -> bool:
-        """Whether a settlement of this counter waits for the store."""
-        return any(change.key == key for settlement in self._waiting.values() for change in settlement.counters)
-
-    def _warn_of_ledger(self, charge: Charge, error: Exception) -> None:
-        """Logs that a budget cannot be loaded, at once, and then once in a while."""
-        now = time.monotonic()
-        if now - self._warned_of_ledger >= LOG_SECONDS:
-            self._warned_of_ledger = now
-            self._log.warning("what a budget has spent is not known", limit=charge.rule.id, error=error)
 
     # -------------------------------------------------------------------------------------------------- the end
 
@@ -413,25 +341,12 @@ class Limiter:
                 if settlement := self._waiting.pop(call_id, None):
                     await self._settle(settlement)
 
-    # --------------------------------------------------------------------------------------------------- upkeep
+    def _is_waited_for(self, key: str) -> bool:
+        """Whether a settlement of this counter waits for the store."""
+        return any(change.key == key for settlement in self._waiting.values() for change in settlement.counters)
 
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            holdings = [admission.holding() for admission in self._running.values()]
-            for start in range(0, len(holdings), RENEWED_AT_ONCE):
-                await self._try(self._store.renew(holdings[start : start + RENEWED_AT_ONCE]))
-
-    async def _purge(self) -> None:
-        while True:
-            # Replicas that were started together need not do it at once.
-            await asyncio.sleep(PURGE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
-            await self._try(self._store.purge())
-            await self._local.purge()
-
-    async def _try(self, command: Coroutine[Any, Any, None]) -> None:
-        with contextlib.suppress(StoreUnavailable):
-            await self._breaker.ask(command)
+    def _holdings(self) -> Sequence[Holding]:
+        return [admission.holding() for admission in self._running.values()]
 
 
 def _machine_time() -> int:

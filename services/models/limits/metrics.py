@@ -8,13 +8,13 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from services.models.limits.decisions import Decision, Standing
-from services.models.limits.fitting import FittingDecision
+from services.models.limits.fitting import FittingCalls, FittingCounter
 from services.models.limits.limiter import Limiter
 from services.models.limits.windows import MICROSECONDS
 from services.shared import metric_names as names
 from services.shared.call_metrics import team_labels
 from services.shared.identity import Identity
-from services.shared.metrics import Counters, Histograms, Readings, Values
+from services.shared.metrics import Batch, Counters, Histograms, Readings, Values
 
 MAX_BUDGETS = 1000
 """Budgets whose part that is spent is remembered: those that were charged last."""
@@ -41,9 +41,9 @@ class LimitMeter:
 
     def __init__(self, store: str) -> None:
         self._seconds = DECISION.of((store,))
-        self._budgets: OrderedDict[str, Standing] = OrderedDict()
+        self._budgets: OrderedDict[str, Standing | FittingCounter] = OrderedDict()
 
-    def note(self, decision: Decision | FittingDecision, seconds: float, identity: Identity) -> None:
+    def note(self, decision: Decision, seconds: float, identity: Identity) -> None:
         """Records a decision about a call of a caller."""
         self._seconds.observe(seconds)
         if decision.over and (refused_by := decision.refused_by):
@@ -52,22 +52,35 @@ class LimitMeter:
         if decision.is_degraded:
             return
         for standing in decision.budgets():
-            key = standing.charge.key
-            self._budgets[key] = standing
-            self._budgets.move_to_end(key)
-            if len(self._budgets) > MAX_BUDGETS:
-                self._budgets.popitem(last=False)
+            self._remember(standing)
+
+    def count_fitting(self, calls: FittingCalls, seconds: float) -> None:
+        """Counts a call that was admitted because it fits."""
+        self._seconds.observe(seconds)
+        for budget in calls.budgets:
+            self._remember(budget)
+
+    def _remember(self, budget: Standing | FittingCounter) -> None:
+        key = budget.charge.key
+        self._budgets[key] = budget
+        self._budgets.move_to_end(key)
+        if len(self._budgets) > MAX_BUDGETS:
+            self._budgets.popitem(last=False)
 
     def ratios(self) -> Iterator[tuple[Values, float]]:
         """The ratio of each rule whose window is not over."""
         largest: dict[str, float] = {}
         now = time.time() * MICROSECONDS
-        for standing in list(self._budgets.values()):
-            rule = standing.rule
-            if standing.charge.span.end > now:
-                ratio = standing.used / rule.amount if rule.amount else 1.0
+        for budget in list(self._budgets.values()):
+            rule = budget.rule
+            if budget.charge.span.end > now:
+                ratio = budget.used / rule.amount if rule.amount else 1.0
                 largest[rule.id] = max(ratio, largest.get(rule.id, 0.0))
         return (((rule,), ratio) for rule, ratio in largest.items())
+
+
+FITTING_CALLS = Batch(LimitMeter.count_fitting)
+"""Calls that were admitted because they fit: the meter, their limits, and the seconds that it took."""
 
 
 @contextlib.contextmanager

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from services.models.limits.charges import Charge, Matches
 from services.models.limits.windows import MICROSECONDS
+
+if TYPE_CHECKING:
+    # Knows the stores' decisions.
+    from services.models.limits.fitting import FittingCalls
 
 LEASE_SECONDS = 30
 LEASE = LEASE_SECONDS * MICROSECONDS
@@ -99,14 +103,6 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     counters: Sequence[tuple[str, int]]
 
 
-class Taken(msgspec.Struct, frozen=True, gc=False):
-    """The limits of a call behind its charges."""
-
-    now: int
-    levels: Sequence[int]
-    """For each charge, of a rate the time up to which it is used, of a counter the units that are spent and held."""
-
-
 class StoreUnavailable(Exception):
     """The error of a store that cannot be reached, does not answer in time or refuses to work."""
 
@@ -156,13 +152,8 @@ class ImmediateStore(Protocol):
     def settle_now(self, settlement: Settlement) -> None:
         """`settle`, at once."""
 
-    def take(self, call_id: str, matches: Matches, units: Sequence[int]) -> Taken | None:
-        """Charges a call that fits all its limits; None, and nothing is changed, if `admit_now` must decide."""
-
-    def give_back(
-        self, call_id: str, matches: Matches, units: Sequence[int], tokens: int | None, nano_usd: int | None
-    ) -> None:
-        """Settles a call that `take` has charged, as `settle_now` does."""
+    def fitting_calls(self, matches: Matches) -> FittingCalls | None:
+        """The limits of calls with these matches, which many of them may fit; None where the first one cannot."""
 
 
 def outcome_of(charges: Sequence[Charge], now: int, readings: Sequence[Reading]) -> Outcome:

@@ -123,7 +123,7 @@ class Exchange:
             post = self._transport.post(search.url, headers, payload, self.held.grow, self.timeouts.http())
             begun = time.perf_counter()
             try:
-                response = await self._in_time(post)
+                response = await self._in_time(post, "total")
             finally:
                 self._end_waiting(begun, payload)
             note_rate_limits(self._target, response.headers)
@@ -144,7 +144,7 @@ class Exchange:
             opening = self._transport.stream(search.url, headers, payload, self.timeouts.http())
             begun = time.perf_counter()
             try:
-                response = await self._in_time(stack.enter_async_context(opening))
+                response = await self._in_time(stack.enter_async_context(opening), "first_output", "total")
             finally:
                 self._end_waiting(begun, payload)
             note_rate_limits(self._target, response.headers)
@@ -180,17 +180,19 @@ class Exchange:
         self.waiting.waited += time.perf_counter() - begun
         self.waiting.has_asked = payload.is_sent
 
-    def _in_time(self, response: Awaitable[Result]) -> Awaitable[Result]:
-        """The response. Raises Unavailable (UPSTREAM_TIMEOUT) when the exchange takes longer than it may in total."""
-        due = self.timeouts.total_due(self.started)
-        return response if due is None else self._until(due, response)
+    def _in_time(self, response: Awaitable[Result], *names: str) -> Awaitable[Result]:
+        """The response. Raises Unavailable (UPSTREAM_TIMEOUT) when one of these timeouts passes before it is there."""
+        if not self.timeouts.are_set:
+            return response
+        limits = [(seconds, name) for name in names if (seconds := getattr(self.timeouts, name)) is not None]
+        return self._until(*min(limits), response) if limits else response
 
-    async def _until(self, due: float, response: Awaitable[Result]) -> Result:
+    async def _until(self, seconds: float, name: str, response: Awaitable[Result]) -> Result:
         try:
-            async with asyncio.timeout_at(due):
+            async with asyncio.timeout_at(self.started + seconds):
                 return await response
         except TimeoutError:
-            raise self.error(Fault("UPSTREAM_TIMEOUT", limit=self.timeouts.describe("total"))) from None
+            raise self.error(Fault("UPSTREAM_TIMEOUT", limit=self.timeouts.describe(name))) from None
 
     def _headers(self, request: HttpRequest) -> dict[str, str]:
         return {**self._target.headers, **request.headers, **JSON}

@@ -226,7 +226,9 @@ class StreamReader:
         if self._size > MAX_STREAM_BYTES or self._events > MAX_EVENTS or characters > MAX_CHARACTERS:
             self._error = self._exchange.error(Fault("OUTPUT_LIMIT"))
         elif not self._has_come and self.state == "content" and self._now() > self._content_due:
-            self._error = self._exchange.error(Fault("UPSTREAM_IDLE"))
+            # Pings have come until then. The timer for the next bytes would find the same.
+            fault = self._timeout_fault(is_total=False) if self._is_timed else Fault("UPSTREAM_IDLE")
+            self._error = self._exchange.error(fault)
 
     def _failure(self, problem: Fault | RecursionError) -> PlatformError:
         # JSON may be nested so deeply that it can be decoded, and not encoded again.

@@ -28,15 +28,20 @@ class Timeouts(NamedTuple):
         return self != NO_TIMEOUTS
 
     def http(self) -> HttpTimeouts | None:
-        """The timeouts of the connection, which bytes of any kind satisfy; None for the platform's own."""
+        """The timeouts of the connection; None for the platform's own.
+
+        But for `connect` they are no shorter than its own: the exchange and the reader of a stream keep the others,
+        which bytes of any kind do not satisfy, and name the one that has passed.
+        """
         if not self.are_set:
             return None
         own = HttpTimeouts()
+        first_output = self.first_output or 0
         return HttpTimeouts(
             connect=self.connect or own.connect,
-            answer=self.total or own.answer,
-            first_byte=self.first_output or own.first_byte,
-            idle=self.silence or own.idle,
+            answer=max(own.answer, self.total or 0),
+            first_byte=max(own.first_byte, first_output),
+            idle=max(own.idle, self.silence or 0, first_output),
         )
 
     def total_due(self, started: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proto import models_pb2
 from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation, Target
-from services.shared.tokens import estimate_tokens, measure, text_bytes
+from services.shared.tokens import estimate_tokens, message_tokens, text_bytes
 
 
 def estimate_usage(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
@@ -37,7 +37,7 @@ def estimate_prompt_tokens(conversation: Conversation) -> int:
         return estimate_tokens(len(conversation.forwarded.body))
     tokens = 0
     for message in conversation.messages:
-        tokens += measure(message, message.ByteSize()).tokens
+        tokens += message_tokens(message)
     if conversation.request.tools:
         tools = sum(text_bytes(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
         tokens += estimate_tokens(tools)

@@ -44,7 +44,9 @@ async def test_prompt(
 
 
 async def test_fallback(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    upstream.play(json_answer({"error": {"message": "down"}}, status=503), json_answer(anthropic_message("From Claude")))
+    upstream.play(
+        json_answer({"error": {"message": "down"}}, status=503), json_answer(anthropic_message("From Claude"))
+    )
     asked = body_of(genai={"fallback_models": ["claude-sonnet-4-6"]})
     async with model_service(tmp_path, upstream, http={}, MODELS_MAX_ATTEMPTS="2") as service:
         async with httpx.AsyncClient(base_url=service.url, trust_env=False) as client:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.models.limits import limiter, time_limits
+from services.models.limits import limiter, loading, time_limits
 from tests.support.redis import RedisServer, find_program, running_redis
 
 PATIENCE_SECONDS = 30.0
@@ -34,5 +34,5 @@ def patient_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores that are waited for: their limits of time are for servers that are away, and not for a busy machine."""
     for name in ("COMMAND_SECONDS", "CONNECT_SECONDS"):
         monkeypatch.setattr(time_limits, name, PATIENCE_SECONDS)
-    for name in ("LOAD_SECONDS", "SETTLE_SECONDS"):
-        monkeypatch.setattr(limiter, name, PATIENCE_SECONDS)
+    monkeypatch.setattr(loading, "LOAD_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(limiter, "SETTLE_SECONDS", PATIENCE_SECONDS)

@@ -36,8 +36,8 @@ SLOTS = {"id": "slots", "scope_kind": "key", "scope_id": "*", "resource": "concu
 ANSWER = json_answer(completion())
 
 PATIENT = """
-from services.models.limits import limiter, time_limits
-time_limits.COMMAND_SECONDS = time_limits.CONNECT_SECONDS = limiter.LOAD_SECONDS = limiter.SETTLE_SECONDS = 30
+from services.models.limits import limiter, loading, time_limits
+time_limits.COMMAND_SECONDS = time_limits.CONNECT_SECONDS = loading.LOAD_SECONDS = limiter.SETTLE_SECONDS = 30
 """
 """Run in each process before its program, which waits for the store and the ledger then: their limits of time are for
 servers that are away, and not for a busy machine."""

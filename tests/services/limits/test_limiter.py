@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.models.limits import limiter as limiters_module
 from services.models.limits import store as store_module
+from services.models.limits import upkeep
 from services.models.limits.charges import Estimate, charges_of
 from services.models.limits.limiter import Limiter
 from services.models.limits.memory_store import MemoryStore
@@ -255,7 +255,7 @@ async def test_all_slots_come_back(two_stores: tuple[LimitStore, LimitStore], mo
         renewed.set()
 
     monkeypatch.setattr(survivor, "renew", renew_and_tell)
-    monkeypatch.setattr(limiters_module, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(upkeep, "RENEW_SECONDS", 0.05)
     async with limiter_on(survivor) as limiter:
         set_lease(short)
         await admitted(limiter, *rules)

@@ -132,7 +132,7 @@ async def test_shares_of_a_process_while_the_store_is_away(server: StoreServer, 
         await is_back(limiter)
         await has_spent(limiter, 500 + 200 + 4 * 700)
         assert not (await admitted(limiter, REQUESTS)).decision.is_degraded
-        limiter._log.flush()
+        limiter._breaker._log.flush()
         told = [entry["event"] for entry in log.entries() if "the store of the limits" in entry["event"]]
         assert told[0] == "the store of the limits is away: this process decides alone"
         assert told[-1] == "the store of the limits is there"
