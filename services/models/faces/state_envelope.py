@@ -33,28 +33,38 @@ class Bond(enum.Enum):
     """A part that is state alone."""
     BEFORE = "gs1b."
     """The part before the field: a text, a refusal or a tool call, which have no field for it."""
+    EARLIER = "gs1c"
+    """A part that is further before, whose number among those of the message follows: it was written when its state was
+    not known yet."""
 
 
-_PREFIX = re.compile(r"gs1[ab]?\.")
+_PREFIX = re.compile(r"(?P<bond>gs1[ab]?\.)|gs1c(?P<number>[0-9]{1,4})\.")
 
 
-def seal(state: models_pb2.ProviderState, bond: Bond = Bond.THOUGHT) -> str:
-    """The envelope of a state."""
-    return bond.value + base64.urlsafe_b64encode(state.SerializeToString()).rstrip(b"=").decode("ascii")
+def seal(state: models_pb2.ProviderState, bond: Bond = Bond.THOUGHT, number: int = 0) -> str:
+    """The envelope of a state; `number` is that of an earlier part."""
+    prefix = f"{bond.value}{number}." if bond is Bond.EARLIER else bond.value
+    return prefix + base64.urlsafe_b64encode(state.SerializeToString()).rstrip(b"=").decode("ascii")
 
 
 def bond_of(text: str) -> Bond | None:
     """The bond of an envelope, which may be damaged all the same; None for any other text."""
     prefix = _PREFIX.match(text)
-    return Bond(prefix.group()) if prefix else None
+    return Bond(prefix["bond"] or Bond.EARLIER) if prefix else None
+
+
+def number_in(text: str) -> int:
+    """The number of the part that an envelope for an earlier one is of."""
+    prefix = _PREFIX.match(text)
+    return int(prefix["number"]) if prefix and prefix["number"] else 0
 
 
 def open_envelope(text: str) -> models_pb2.ProviderState | None:
     """The state in an envelope; None for any other text, and for a damaged envelope."""
-    bond = bond_of(text)
-    if bond is None or len(text) > MAX_ENVELOPE_CHARACTERS:
+    prefix = _PREFIX.match(text)
+    if prefix is None or len(text) > MAX_ENVELOPE_CHARACTERS:
         return None
-    written = text[len(bond.value) :]
+    written = text[prefix.end() :]
     try:
         packed = base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True)
         state = models_pb2.ProviderState.FromString(packed)

@@ -13,6 +13,7 @@ from services.models.faces.state_envelope import (
     MAX_ENVELOPE_CHARACTERS,
     Bond,
     bond_of,
+    number_in,
     open_envelope,
     seal,
 )
@@ -29,6 +30,12 @@ STATE = ProviderState(provider="openai", model="gpt-6", data=b'{"type":"reasonin
 def test_what_goes_in_comes_out(state: ProviderState, bond: Bond) -> None:
     text = seal(state, bond)
     assert (open_envelope(text), bond_of(text)) == (state, bond)
+
+
+def test_an_earlier_part_has_a_number() -> None:
+    text = seal(STATE, Bond.EARLIER, 1999)
+    assert (open_envelope(text), bond_of(text), number_in(text)) == (STATE, Bond.EARLIER, 1999)
+    assert number_in(seal(STATE, Bond.BEFORE)) == 0
 
 
 def test_an_envelope_is_letters_that_no_json_escapes() -> None:
@@ -55,6 +62,8 @@ def sealed(packed: bytes) -> str:
         "gs1.",
         "gs2.AAAA",
         "gs1c.AAAA",
+        "gs1c12345.AAAA",
+        "gs1.1.AAAA",
         "EqQBCkYIARgCKkA",
         "gs1.A",
         "gs1.!!!!",
