@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from services.models.faces.base import Face
+from services.models.faces.base import CountingFace, Face
 from services.models.http_port.boundary import serve_operations
 from services.models.http_port.browsers import Browsers, check_json
 from services.models.http_port.exchange import HttpExchange, Receive, Scope, Send
-from services.models.http_port.generation import Generation
+from services.models.http_port.generation import Counting, Generation
 from services.models.http_port.listings import Listings
 from services.models.http_port.routes import Dialect, Route, route_of
 from services.shared.call import new_request_id
@@ -23,14 +23,22 @@ class Application:
     """Answers all requests of the port. `faces` are by the names of their operations."""
 
     def __init__(
-        self, browsers: Browsers, faces: Mapping[str, Face], generation: Generation, listings: Listings
+        self,
+        browsers: Browsers,
+        faces: Mapping[str, Face],
+        counting_faces: Mapping[str, CountingFace],
+        generation: Generation,
+        counting: Counting,
+        listings: Listings,
     ) -> None:
         self._browsers = browsers
         self._faces = faces
+        self._counting_faces = counting_faces
         self._generation = generation
+        self._counting = counting
         self._listings = listings
         self._refusers: dict[Dialect, Face] = {"openai": faces["chat_completions"], "anthropic": faces["messages"]}
-        serve_operations([*faces, "models"])
+        serve_operations([*faces, *counting_faces, "models"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = HttpExchange(scope, receive, send)
@@ -66,11 +74,12 @@ class Application:
                 await exchange.respond(200, cors, b"")
             case "models" | "model":
                 await self._listings.answer(exchange, route, cors, self._refuser(exchange, route))
-            case "chat_completions" | "responses" | "messages":
+            case "chat_completions" | "responses" | "messages" | "embeddings":
                 check_json(exchange.headers)
                 await self._generation.answer(exchange, self._faces[route.operation], route.name, cors)
-            case _:
-                raise Unimplemented.feature(f"POST {exchange.path}")
+            case "count_tokens" | "input_tokens":
+                check_json(exchange.headers)
+                await self._counting.answer(exchange, self._counting_faces[route.operation], route.operation, cors)
 
     def _refuser(self, exchange: HttpExchange, route: Route) -> Face:
         """The face that writes errors: of a listing, that of the client's SDK."""

@@ -17,10 +17,11 @@ from google.protobuf import json_format
 from proto import models_pb2
 from services.models.calls.replay import replay
 from services.models.chat.chat import ChatService
+from services.models.chat.counting import TokenCounter
 from services.models.chat.forwarding import Forwardable, Forwarding
-from services.models.faces.base import About, Asked, Encoder, Face
+from services.models.faces.base import About, Asked, CountingFace, Encoder, Face
 from services.models.faces.failures import COMMENT, failure_events
-from services.models.faces.peek import glance_at
+from services.models.faces.peek import STATE_MARK, glance_at
 from services.models.http_port.boundary import Boundary
 from services.models.http_port.events import EventWriter
 from services.models.http_port.exchange import HttpExchange
@@ -47,6 +48,7 @@ DIALECT_FIELDS: dict[str, Sequence[str]] = {
     "messages": ("anthropic-version", "anthropic-beta"),
     "responses": ("openai-beta",),
     "chat_completions": ("openai-beta",),
+    "embeddings": (),
 }
 """The header fields that belong to a request of a dialect, and go with it to a server that speaks it."""
 
@@ -68,6 +70,40 @@ class Generation:
         call = self._boundary.open_call(exchange, face.name)
         answering = _Answering(exchange, face, call, self._chats, self._forwarding, self._boundary, cors)
         await self._boundary.run(exchange, call, answering.work(model), answering.fail)
+
+
+class Counting:
+    """Answers the requests for the number of tokens of a prompt, which generate nothing."""
+
+    def __init__(self, boundary: Boundary, chats: ChatService) -> None:
+        self._boundary = boundary
+        self._counter = TokenCounter(chats)
+
+    async def answer(
+        self, exchange: HttpExchange, face: CountingFace, operation: str, cors: Sequence[tuple[str, str]]
+    ) -> None:
+        """Answers a request. Raises CancelledError when the client has left."""
+        call = self._boundary.open_call(exchange, operation)
+
+        async def work() -> None:
+            async with self._boundary.generating(call, SCOPE):
+                receiving = self._boundary.intake.receive(exchange, call.caller, call.remaining_seconds)
+                data, call.reservation = await receiving
+                with call.reservation:
+                    asked = await run_in_thread_if_large(READING_WORK * len(data), face.read, data)
+                    apply_features(asked.request, asked.platform, exchange.headers)
+                    forwarded = (
+                        None if asked.platform or STATE_MARK in data else forwarded_of(face.name, data, exchange)
+                    )
+                    count = await self._counter.count(asked.request, call, forwarded)
+            fields = [*fields_of(call, cors), ("x-genai-estimated", "true" if count.is_estimated else "false")]
+            await exchange.respond(200, fields, face.counted(count.tokens))
+
+        async def fail(error: PlatformError) -> None:
+            refusal = face.refusal(error, call.request_id)
+            await exchange.respond(refusal.status, [*fields_of(call, cors), *refusal.headers], refusal.body)
+
+        await self._boundary.run(exchange, call, work(), fail)
 
 
 class _Answering:
@@ -157,16 +193,16 @@ class _Answering:
 
     def _forwardable(self, data: bytes, model: str) -> Forwardable | None:
         """The request as one to forward; None where it must be translated."""
-        headers = self._exchange.headers
-        glance = None if model or uses_features(headers) else glance_at(data)
+        glance = None if model or uses_features(self._exchange.headers) else glance_at(data)
         if glance is None:
             return None
         request = models_pb2.ChatRequest(model=glance.model)
         if 0 < glance.max_tokens <= MAX_INT_32:
             request.config.max_tokens = glance.max_tokens
-        own = {name: headers[name] for name in DIALECT_FIELDS[self._face.name] if name in headers}
         has_usage = glance.asks_for_usage or self._face.name != "chat_completions"
-        forwarded = Forwarded(self._face.name, data, own, has_usage, glance.has_tools)
+        forwarded = forwarded_of(self._face.name, data, self._exchange)._replace(
+            asks_for_usage=has_usage, has_tools=glance.has_tools
+        )
 
         async def read() -> Asked:
             self._asked = await self._read(data, model)
@@ -228,14 +264,24 @@ class _Answering:
         return About(self._call.call_id, int(time.time()))
 
     def _fields(self) -> Fields:
-        call = self._call
-        yield REQUEST_ID_KEY, call.request_id
-        # The name that Anthropic's clients look for.
-        yield "request-id", call.request_id
-        yield "openai-processing-ms", str(round(1000 * call.elapsed_seconds()))
-        yield "openai-version", "2020-10-01"
-        yield from call.trailers
-        yield from self._cors
+        return fields_of(self._call, self._cors)
+
+
+def forwarded_of(wire: str, data: bytes, exchange: HttpExchange) -> Forwarded:
+    """A body with the header fields that go with it."""
+    headers = exchange.headers
+    return Forwarded(wire, data, {name: headers[name] for name in DIALECT_FIELDS[wire] if name in headers})
+
+
+def fields_of(call: Call, cors: Sequence[tuple[str, str]]) -> Fields:
+    """The header fields of every response."""
+    yield REQUEST_ID_KEY, call.request_id
+    # The name that Anthropic's clients look for.
+    yield "request-id", call.request_id
+    yield "openai-processing-ms", str(round(1000 * call.elapsed_seconds()))
+    yield "openai-version", "2020-10-01"
+    yield from call.trailers
+    yield from cors
 
 
 class _Relaying:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from services.models.chat.chat import ChatService
+from services.models.faces.base import CountingFace, Face
 from services.models.faces.chat_completions.face import CHAT_COMPLETIONS
+from services.models.faces.embeddings import EMBEDDINGS
 from services.models.faces.messages.face import MESSAGES
-
-RESPONSES = CHAT_COMPLETIONS
+from services.models.faces.responses.face import RESPONSES
 from services.models.http_port.application import Application
 from services.models.http_port.boundary import Boundary
 from services.models.http_port.browsers import Browsers
-from services.models.http_port.generation import Generation
+from services.models.http_port.generation import Counting, Generation
 from services.models.http_port.listings import Listings
 from services.models.http_port.port import HttpPort
 from services.models.routing.directory import ModelDirectory
@@ -23,7 +24,8 @@ from services.shared.logs import Log
 from services.shared.rpc import DEFAULT_DEADLINES, DefaultDeadlines
 from services.shared.running_calls import PROCESS_CALLS
 
-FACES = {face.name: face for face in (CHAT_COMPLETIONS, RESPONSES, MESSAGES)}
+FACES: dict[str, Face] = {face.name: face for face in (CHAT_COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS)}
+COUNTING_FACES: dict[str, CountingFace] = {"count_tokens": MESSAGES, "input_tokens": RESPONSES}
 
 
 def make_port(
@@ -47,5 +49,6 @@ def make_port(
     )
     # Where every caller has a key, a page that has led its name here has none.
     browsers = Browsers(None if callers.are_required else hosts, origins)
-    application = Application(browsers, FACES, Generation(boundary, chats), Listings(boundary, directory))
+    parts = Generation(boundary, chats), Counting(boundary, chats), Listings(boundary, directory)
+    application = Application(browsers, FACES, COUNTING_FACES, *parts)
     return HttpPort(application, max_connections, relays, exposed=exposed)

@@ -215,6 +215,8 @@ class Native(NamedTuple):
 
     dialect: Dialect
     path: str
+    counting_path: str = ""
+    """The path at which the tokens of the same body are counted; empty where they are not."""
 
 
 class Dialect(Protocol):

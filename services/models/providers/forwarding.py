@@ -72,6 +72,14 @@ def can_forward(conversation: Conversation, target: Target, *, stream: bool) -> 
     return target.dialect.native(forwarded, target)
 
 
+def counting_request(conversation: Conversation, target: Target) -> HttpRequest | None:
+    """The forwarded body as a request to count its tokens; None where it must be translated for that."""
+    native = can_forward(conversation, target, stream=False)
+    if native is None or not native.counting_path:
+        return None
+    return _request(target, native._replace(path=native.counting_path), conversation, stream=False)
+
+
 async def forward(
     transport: Transport,
     target: Target,

@@ -40,7 +40,7 @@ class AnthropicDialect:
         return self
 
     def native(self, forwarded: Forwarded, target: Target) -> Native | None:
-        return Native(self, PATH) if forwarded.wire == "messages" else None
+        return Native(self, PATH, COUNTING_PATH) if forwarded.wire == "messages" else None
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         return encode_request(conversation, target, stream=stream)

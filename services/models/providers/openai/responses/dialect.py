@@ -39,7 +39,7 @@ class OpenAIResponsesDialect:
         return self
 
     def native(self, forwarded: Forwarded, target: Target) -> Native | None:
-        return Native(self, PATH) if forwarded.wire == "responses" else None
+        return Native(self, PATH, COUNTING_PATH) if forwarded.wire == "responses" else None
 
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         return encode_request(OPENAI_TRAITS, conversation, target, stream=stream)
