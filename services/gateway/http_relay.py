@@ -136,7 +136,7 @@ class _Incoming(_End):
         self._host = ""
         self._port = 0
         self._early = b""
-        """What the client has sent before a replica has accepted the connection."""
+        """Bytes that came before a replica has accepted the connection."""
         self._connecting: asyncio.Task[None] | None = None
         self._is_counted = False
 

@@ -24,7 +24,7 @@ MAX_BYTES = _FIXED.size + 512
 
 
 class Relayed(NamedTuple):
-    """What a relay says of a connection."""
+    """The word of a relay about a connection."""
 
     host: str
     port: int

@@ -124,8 +124,8 @@ class Forwarding:
         return await self._chats.begin(request, call, Prompted(_conversation(forwardable), None))
 
     async def _prepare_attempt(self, running: RunningChat, attempt: Attempt, forwardable: Forwardable) -> Native | None:
-        """How the body is forwarded in an attempt, which the limits have admitted. Where it must be translated, the
-        conversation is read."""
+        """Admits an attempt by the limits, and returns the dialect that its body is forwarded in; the conversation is
+        read where it must be translated."""
         native = can_forward(running.conversation, attempt.target, stream=forwardable.streams)
         if native is None and running.conversation.forwarded:
             asked = await forwardable.read()

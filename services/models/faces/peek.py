@@ -14,7 +14,7 @@ BILLING_MARK = b'"x-anthropic-billing-header'
 
 
 class Glance(NamedTuple):
-    """What is known of a request at first sight."""
+    """The facts of a request that a first look gives."""
 
     model: str
     streams: bool
@@ -46,7 +46,7 @@ _decoder = msgspec.json.Decoder(_Body)
 
 
 def glance_at(body: bytes) -> Glance | None:
-    """What is seen of a body that may be forwarded; None for one that must be read whole: it has the platform's own
+    """The facts of a body that may be forwarded; None for one that must be read whole: it has the platform's own
     fields, state of another vendor, or a mistake."""
     try:
         seen = _decoder.decode(body)

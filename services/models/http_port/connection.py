@@ -157,7 +157,7 @@ class Connection(HttpToolsProtocol):
             self.refuse(503, b"there are too many connections; close some, and try again")
 
     def _without_preamble(self, data: bytes) -> bytes:
-        """What follows the header of a relay; b"" while that is incomplete. Other clients of its host send none."""
+        """The bytes behind the header of a relay; b"" while that is incomplete. Other clients of its host send none."""
         held = (self._preamble or b"") + data
         if not held.startswith(SIGNATURE[: len(held)]):
             self._settle_client(None)

@@ -239,7 +239,7 @@ class _Answering:
     async def _write_chunks(
         self, writer: EventWriter, encoder: _Relaying, forwardable: Forwardable, piece: Piece | models_pb2.ChatChunk
     ) -> None:
-        """Writes what a server has not sent in the events of the dialect."""
+        """Writes the events of a piece that the server has not sent in the dialect."""
         if encoder.own is None:
             await forwardable.read()
             assert self._asked
@@ -308,7 +308,7 @@ class _Relaying:
 
 
 def _facts(response: models_pb2.ChatResponse) -> Fields:
-    """What the platform says of an answer, which the dialects have no place for."""
+    """The platform's words about an answer, which the dialects have no place for."""
     yield "x-genai-model", response.model
     yield "x-genai-provider", response.provider
     if response.warnings:

@@ -21,7 +21,7 @@ Dialect = Literal["openai", "anthropic"]
 
 
 class Route(NamedTuple):
-    """Where a request leads."""
+    """The way of a request: the operation that answers it."""
 
     operation: Operation | None
     """None where nothing is served."""

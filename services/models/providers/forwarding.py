@@ -41,7 +41,7 @@ class Piece(NamedTuple):
 
     data: bytes
     has_output: bool
-    """Whether it has a part of the answer, and not only signs of life."""
+    """False for mere signs of life, which have no part of the answer."""
     response: models_pb2.ChatResponse | None = None
     is_document: bool = False
     """Whether the server has answered with one document instead of events, so that `response` alone has the answer."""
@@ -61,7 +61,7 @@ class _Named(msgspec.Struct):
 
 
 def can_forward(conversation: Conversation, target: Target, *, stream: bool) -> Native | None:
-    """How the conversation's body is forwarded to a target; None where it must be translated."""
+    """The dialect and path in which the conversation's body goes to a target; None where it must be translated."""
     forwarded = conversation.forwarded
     if forwarded is None or target.default_options_json or (stream and not target.can_stream):
         return None
@@ -182,7 +182,7 @@ class _Relay:
         """Whether no further event names the model."""
         self._drops_usage = not forwarded.asks_for_usage
         self._last: list[bytes] = []
-        """What is sent once the answer is accounted for."""
+        """Events that are sent once the answer is accounted for."""
 
     def take(self, data: bytes) -> None:
         """Takes the bytes of a read."""

@@ -106,24 +106,26 @@ async def test_client_is_told_when_no_replica_accepts() -> None:
 
 
 async def test_connections_go_to_the_replica_with_the_fewest() -> None:
-    async with replica() as one, replica() as other, relay(one.address, other.address) as (_, port):
-        async with contextlib.AsyncExitStack() as clients:
-            for _ in range(6):
-                reader, writer = await clients.enter_async_context(client(port))
-                writer.write(b"x")
-                await reader.readexactly(1)
-            assert len(one.headers) == len(other.headers) == 3
+    async with contextlib.AsyncExitStack() as stack:
+        one, other = await stack.enter_async_context(replica()), await stack.enter_async_context(replica())
+        _, port = await stack.enter_async_context(relay(one.address, other.address))
+        for _ in range(6):
+            reader, writer = await stack.enter_async_context(client(port))
+            writer.write(b"x")
+            await reader.readexactly(1)
+        assert len(one.headers) == len(other.headers) == 3
 
 
 async def test_one_host_gets_no_more_connections_than_are_left_for_others() -> None:
-    async with replica() as behind, relay(behind.address, max_connections=4) as (_, port):
-        async with contextlib.AsyncExitStack() as clients:
-            for _ in range(2):
-                reader, writer = await clients.enter_async_context(client(port))
-                writer.write(b"x")
-                await reader.readexactly(1)
-            async with client(port) as (reader, _):
-                assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+    async with contextlib.AsyncExitStack() as stack:
+        behind = await stack.enter_async_context(replica())
+        _, port = await stack.enter_async_context(relay(behind.address, max_connections=4))
+        for _ in range(2):
+            reader, writer = await stack.enter_async_context(client(port))
+            writer.write(b"x")
+            await reader.readexactly(1)
+        reader, _ = await stack.enter_async_context(client(port))
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
 
 
 async def test_stop_waits_for_open_connections() -> None:

@@ -54,7 +54,8 @@ async def answer_of(reader: asyncio.StreamReader) -> Answer:
 MALFORMED = {
     "no HTTP": b"\x00\x01\x02\x03 hello\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "a length and chunks": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a length and chunks": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"
+    b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "two lengths": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nabcd",
     "a length that is no number": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: -4\r\n\r\n",
     "a folded header": b"GET / HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n",
@@ -142,16 +143,17 @@ async def test_websocket_is_refused_with_the_status_that_agents_go_on_from(servi
 
 async def test_relay_says_who_the_client_is(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     upstream.default = json_answer(completion())
-    async with model_service(tmp_path, upstream, http={"max_connections": 4}) as service:
-        async with contextlib.AsyncExitStack() as stack:
-            # Two of one client, and then one of another, who is not refused for what the first one has.
-            for host, is_served in (("10.0.0.1", True), ("10.0.0.1", True), ("10.0.0.1", False), ("10.0.0.2", True)):
-                reader, writer = await stack.enter_async_context(socket_to(service))
-                header = write_header(host, 1234, exposed=False)
-                writer.write(header[:20])
-                writer.write(header[20:] + post())
-                answer = await answer_of(reader)
-                assert (answer.status == 200) is is_served
+    async with contextlib.AsyncExitStack() as stack:
+        running = model_service(tmp_path, upstream, http={"max_connections": 4})
+        service = await stack.enter_async_context(running)
+        # Two of one client, and then one of another, who is not refused for what the first one has.
+        for host, is_served in (("10.0.0.1", True), ("10.0.0.1", True), ("10.0.0.1", False), ("10.0.0.2", True)):
+            reader, writer = await stack.enter_async_context(socket_to(service))
+            header = write_header(host, 1234, exposed=False)
+            writer.write(header[:20])
+            writer.write(header[20:] + post())
+            answer = await answer_of(reader)
+            assert (answer.status == 200) is is_served
 
 
 async def test_header_of_a_relay_that_is_not_known_is_no_http(tmp_path: Path) -> None:
@@ -170,12 +172,13 @@ async def test_silent_answer_has_heartbeats(
         gate.clear(), second.clear()
         upstream.play(event_stream(gate, piece("Hi"), second))
         body = json.loads(BODY) | {"stream": True, "model": model}
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
-            async with client.stream("POST", f"{service.url}/v1/chat/completions", json=body) as response:
-                assert response.status_code == 200
-                pieces = response.aiter_bytes()
-                got = b""
-                while got.count(b": ping") < 2:
-                    got += await anext(pieces)
-                gate.set()
-                second.set()
+        client = httpx.AsyncClient(trust_env=False, timeout=20)
+        asking = client.stream("POST", f"{service.url}/v1/chat/completions", json=body)
+        async with client, asking as response:
+            assert response.status_code == 200
+            pieces = response.aiter_bytes()
+            got = b""
+            while got.count(b": ping") < 2:
+                got += await anext(pieces)
+            gate.set()
+            second.set()

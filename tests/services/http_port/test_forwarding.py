@@ -35,6 +35,21 @@ def body_of(model: str, **members: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 10, **members}
 
 
+async def read_cut(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> bytes:
+    """What a client gets of a stream that has no end."""
+    got = b""
+
+    async def read() -> None:
+        nonlocal got
+        async with client.stream("POST", path, json=body) as response:
+            async for data in response.aiter_bytes():
+                got += data
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await read()
+    return got
+
+
 @for_each(
     ("path", "model", "sent"),
     [
@@ -125,11 +140,7 @@ async def test_stream_without_its_end_never_looks_whole(
 ) -> None:
     first = piece("Hi") if path == CHAT else event({"type": "message_start", "message": anthropic_message()})
     upstream.play(event_stream(first, ending=ending))
-    got = b""
-    with pytest.raises(httpx.RemoteProtocolError):
-        async with client.stream("POST", path, json=body_of(model, stream=True)) as response:
-            async for data in response.aiter_bytes():
-                got += data
+    got = await read_cut(client, path, body_of(model, stream=True))
     assert b'"error"' in got
     assert b"[DONE]" not in got
     assert b"message_stop" not in got
@@ -139,11 +150,7 @@ async def test_error_event_is_in_the_platforms_words(client: httpx.AsyncClient, 
     fault = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded sk-test-anthropic"}}
     start = event({"type": "message_start", "message": {**anthropic_message(), "content": []}}, "message_start")
     upstream.play(event_stream(start, event(fault, "error"), ending=Ending.CUT))
-    got = b""
-    with pytest.raises(httpx.RemoteProtocolError):
-        async with client.stream("POST", MESSAGES, json=body_of("claude-sonnet-4-6", stream=True)) as response:
-            async for data in response.aiter_bytes():
-                got += data
+    got = await read_cut(client, MESSAGES, body_of("claude-sonnet-4-6", stream=True))
     assert got.count(b'"error":{') == 1
     assert b"sk-test" not in got
 
