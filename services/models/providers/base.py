@@ -194,6 +194,9 @@ class HistoryRules(NamedTuple):
     """Whether the arguments of calls must be JSON objects."""
     arguments_in_state: bool = True
     """Whether a call that the provider made goes back in its own form, with the arguments that it has there."""
+    openai_tools: bool = False
+    """True where the kinds of tools that OpenAI's Responses has are taken as they are. For others they become
+    functions."""
 
 
 class Decoder(Protocol):

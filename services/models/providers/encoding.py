@@ -6,6 +6,8 @@ import dataclasses
 
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.history.rules import fit_conversation
+from services.models.providers.lowered_tools import lower_tools
+from services.models.providers.notices import Notices
 from services.models.providers.requests.content import check_content, check_features, check_kind
 from services.models.providers.requests.policy import bound_notices, refuse_changes
 
@@ -33,8 +35,11 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Encod
     check_kind(target, "chat")
     check_features(conversation.request, target)
     check_content(conversation, target)
+    lowered: Notices = []
+    if conversation.request.tools and not target.dialect.history.openai_tools:
+        conversation = lower_tools(conversation, lowered)
     conversation, notices, tool_names = fit_conversation(conversation, target)
     encoded = target.dialect.encode(conversation, target, stream=stream and target.can_stream)
-    refuse_changes(encoded.notices, conversation.request.parameter_policy, target.model)
-    notices = bound_notices([*notices, *encoded.notices])
+    refuse_changes([*lowered, *encoded.notices], conversation.request.parameter_policy, target.model)
+    notices = bound_notices([*lowered, *notices, *encoded.notices])
     return Encoded(encoded.request, notices, encoded.streams, tool_names)

@@ -23,7 +23,9 @@ class OpenAIResponsesDialect:
     """Responses. It shares its name with OpenAI's Chat Completions: to a caller both are one provider."""
 
     name = OPENAI_TRAITS.name
-    history = HistoryRules(CallIdRules(re.compile("(?s).{1,64}")), OPENAI_NAMES, object_arguments=False)
+    history = HistoryRules(
+        CallIdRules(re.compile("(?s).{1,64}")), OPENAI_NAMES, object_arguments=False, openai_tools=True
+    )
     reserved_members = QUESTION_MEMBERS
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
