@@ -42,6 +42,25 @@ from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, 
 from services.shared.offload import LARGE_BYTES
 
 
+class PricedUsage(Protocol):
+    """A usage, as far as its price depends on it: a message, or the same numbers."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+
+    @property
+    def completion_tokens(self) -> int: ...
+
+    @property
+    def cached_prompt_tokens(self) -> int: ...
+
+    @property
+    def cache_write_tokens(self) -> int: ...
+
+    @property
+    def long_cache_write_tokens(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The place where one call goes: server, model, keys and what is known of them."""
@@ -65,7 +84,7 @@ class Target:
     Chat is sent to them as a stream, too."""
     can_stream: bool = True
     """False for a server without streams: a stream is then one whole answer."""
-    price: Callable[[models_pb2.TokenUsage], int | None] | None = None
+    price: Callable[[PricedUsage], int | None] | None = None
     """The cost of a usage in nano-USD; None if it is unknown."""
     warnings: Sequence[models_pb2.Notice] = field(default=())
     """Warnings of routing for the caller, such as a replacement."""

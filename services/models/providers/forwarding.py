@@ -147,6 +147,11 @@ def _in_dialect(target: Target, native: Native) -> Target:
     return target if target.dialect is native.dialect else dataclasses.replace(target, dialect=native.dialect)
 
 
+_MEMBER = re.compile(rb'"model"\s*+:\s*+')
+MAX_MEMBERS = 64
+"""Members `model` of one body, inner ones too, that are tried before its members are joined anew."""
+
+
 def _with_name(body: bytes, name: str) -> bytes:
     """A JSON object with another value of its member `model`, and not a byte changed beside that."""
     written = msgspec.json.decode(body, type=_Named).model
@@ -154,13 +159,14 @@ def _with_name(body: bytes, name: str) -> bytes:
     old = bytes(written)
     if not old or old == wanted:
         return body
-    places = [*re.finditer(rb'"model"\s*:\s*' + re.escape(old), body)]
     # An object within may have the same member. Of two with one name, the last counts.
-    for place in reversed(places):
-        changed = body[: place.end() - len(old)] + wanted + body[place.end() :]
+    ends = [found.end() for found in _MEMBER.finditer(body) if body.startswith(old, found.end())]
+    for start in reversed(ends[-MAX_MEMBERS:]):
+        changed = body[:start] + wanted + body[start + len(old) :]
         if bytes(msgspec.json.decode(changed, type=_Named).model) == wanted:
             return changed
-    return body
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({**members, "model": msgspec.Raw(wanted)})
 
 
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
