@@ -33,30 +33,30 @@ class Bond(enum.Enum):
     """A part that is state alone."""
     BEFORE = "gs1b."
     """The part before the field: a text, a refusal or a tool call, which have no field for it."""
-    EARLIER = "gs1c"
-    """A part that is further before, whose number among those of the message follows: it was written when its state was
-    not known yet."""
+    NAMED = "gs1n"
+    """The part whose name follows, wherever it is in the message: clients may put parts into another order."""
 
 
-_PREFIX = re.compile(r"(?P<bond>gs1[ab]?\.)|gs1c(?P<number>[0-9]{1,4})\.")
+_PREFIX = re.compile(r"(?P<bond>gs1[ab]?\.)|gs1n(?P<name>[a-z][0-9]{1,4})\.")
 
 
-def seal(state: models_pb2.ProviderState, bond: Bond = Bond.THOUGHT, number: int = 0) -> str:
-    """The envelope of a state; `number` is that of an earlier part."""
-    prefix = f"{bond.value}{number}." if bond is Bond.EARLIER else bond.value
+def seal(state: models_pb2.ProviderState, bond: Bond = Bond.THOUGHT, name: str = "") -> str:
+    """The envelope of a state. `name` is that of a named part: a letter for its kind, and its number among those of its
+    kind in the message."""
+    prefix = f"{bond.value}{name}." if bond is Bond.NAMED else bond.value
     return prefix + base64.urlsafe_b64encode(state.SerializeToString()).rstrip(b"=").decode("ascii")
 
 
 def bond_of(text: str) -> Bond | None:
     """The bond of an envelope, which may be damaged all the same; None for any other text."""
     prefix = _PREFIX.match(text)
-    return Bond(prefix["bond"] or Bond.EARLIER) if prefix else None
+    return Bond(prefix["bond"] or Bond.NAMED) if prefix else None
 
 
-def number_in(text: str) -> int:
-    """The number of the part that an envelope for an earlier one is of."""
+def name_in(text: str) -> str:
+    """The name of the part that an envelope is of; "" without one."""
     prefix = _PREFIX.match(text)
-    return int(prefix["number"]) if prefix and prefix["number"] else 0
+    return (prefix["name"] or "") if prefix else ""
 
 
 def open_envelope(text: str) -> models_pb2.ProviderState | None:

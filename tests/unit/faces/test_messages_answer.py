@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proto.models_pb2 import ChatResponse, TokenUsage
+from proto.models_pb2 import ChatResponse, ContentPart, TokenUsage
 from services.models.faces.messages.face import MESSAGES
 from services.models.providers.answers.answer import Answer
 from services.models.providers.state.member_state import KeptMembers, wrap_members
@@ -108,7 +108,8 @@ MEMBERS = wrap_members(KeptMembers(reasoning=["reasoning_content"]))
     [
         ("openai", [thought("Hm."), kept(0, b'{"type":"reasoning","encrypted_content":"gAAA"}'), text("So.")]),
         ("openai", [kept(0, b'{"type":"reasoning"}', redacted=True), call(2, "a", "{}"), kept(2, b'{"x":1}')]),
-        ("openai", [text("So."), kept(1, b'{"type":"message","phase":"final"}'), kept(3, b'{"type":"web_search"}')]),
+        ("openai", [text("So."), kept(1, b'{"type":"message","phase":"commentary"}'), call(2, "a", "{}")]),
+        ("openai", [kept(0, b'{"type":"web_search"}'), text("So."), kept(1, b'{"x":1}'), thought("Hm", 2)]),
         # Chat Completions tells at its end what it wants back of its thoughts and of each call.
         ("vllm:1f", [thought("Hm."), text("So"), call(2, "a", "{}"), call(3, "b", "{}"), kept(0, MEMBERS)]),
         ("vllm:1f", [thought("Hm."), call(2, "a", "{}"), call(3, "b", "{}"), kept(2, b'{"x":1}'), kept(3, MEMBERS)]),
@@ -171,7 +172,34 @@ def test_whole_and_streamed_answers_are_given_back_alike(answer: tuple[list[Grow
     response = grown(*steps, owner=owner).response()
     for message in (parsed(whole(response)), joined(streamed(chunks_of(grown(*steps, owner=owner))))):
         found = read_message(given_back(message)) if message.content else response.message
-        assert parts_of(found) == parts_of(response.message)
+        assert parts_of(found) == without_end(parts_of(response.message))
+
+
+def without_end(parts: list[ContentPart]) -> list[ContentPart]:
+    """The parts without the state behind the last text of an answer that calls nothing, which has no place there."""
+    if any(part.HasField("tool_call") for part in parts) or not any(part.text for part in parts):
+        return parts
+    while parts[-1].WhichOneof("kind") is None or parts[-1].reasoning.redacted:
+        parts.pop()
+    if parts[-1].text:
+        parts[-1].ClearField("provider_state")
+    return parts
+
+
+def test_an_answer_ends_with_its_text() -> None:
+    """Claude Code takes the last block for the result."""
+    steps = text("So."), kept(1, b'{"type":"message"}'), kept(2, b'{"type":"web_search"}')
+    response = grown(*steps).response()
+    for message in (parsed(whole(response)), joined(streamed(chunks_of(grown(*steps))))):
+        assert [block.to_dict() for block in message.content] == [{"type": "text", "text": "So."}]
+
+
+def test_blocks_in_another_order_keep_their_state() -> None:
+    """Claude Code puts calls behind what has come after them."""
+    late = thought("Hm."), text("So"), call(2, "a", "{}"), call(3, "b", "{}"), kept(3, b'{"x":1}'), kept(0, MEMBERS)
+    message = given_back(joined(streamed(chunks_of(grown(*late)))))
+    message["content"].sort(key=lambda block: block["type"] == "tool_use")
+    assert parts_of(read_message(message)) == parts_of(grown(*late).response().message)
 
 
 def test_nothing_but_whole_answers_grows_without_bound() -> None:

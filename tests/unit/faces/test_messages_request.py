@@ -255,7 +255,7 @@ def test_calls_of_code_and_unknown_blocks_are_kept_as_they_are() -> None:
 def test_a_state_goes_with_a_part_that_the_client_has_left_out() -> None:
     sealed = {
         "type": "redacted_thinking",
-        "data": seal(models_pb2.ProviderState(provider="openai", data=b"{}"), Bond.EARLIER, 7),
+        "data": seal(models_pb2.ProviderState(provider="openai", data=b"{}"), Bond.NAMED, "t7"),
     }
     message = read_message({"role": "assistant", "content": [{"type": "text", "text": "x"}, sealed]})
     assert message == models_pb2.ChatMessage(role="assistant", content="x")

@@ -5,13 +5,14 @@ https://platform.claude.com/docs/en/api/messages
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 
 from proto import models_pb2
 from services.models.faces.base import About
-from services.models.faces.messages.assistant import UNSIGNED, VENDOR
+from services.models.faces.messages.assistant import LETTERS, UNSIGNED, VENDOR
 from services.models.faces.state_envelope import Bond, seal
 from services.models.providers.state.container_state import container_in
 from services.shared import json_text
@@ -32,6 +33,14 @@ STOP_REASONS = {
     "refusal": "refusal",
     "pause": "pause_turn",
 }
+
+KINDS = {"text": "text", "refusal": "text", "reasoning": "thinking", "tool_call": "tool_use"}
+"""The kinds of blocks that have names, by those of parts."""
+
+ENVELOPE = b'{"type":"redacted_thinking","data":"'
+"""The beginning of a block with an envelope."""
+
+SEALED = ENVELOPE + b"gs1"
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -106,44 +115,72 @@ def usage_json(usage: models_pb2.TokenUsage) -> bytes:
     return counts + b'%b"output_tokens":%d%b}' % (created, usage.completion_tokens, thoughts)
 
 
-def _blocks(response: models_pb2.ChatResponse) -> Iterator[bytes]:
+class Names:
+    """Names that blocks get in their order."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def next(self, kind: str) -> str:
+        letter = LETTERS[kind]
+        self.counts[letter] += 1
+        return f"{letter}{self.counts[letter] - 1}"
+
+
+def _blocks(response: models_pb2.ChatResponse) -> list[bytes]:
+    """The blocks of an answer. One that calls nothing does not end with an envelope: clients take the last block for
+    what the answer says."""
     message = response.message
     if not message.parts:
-        if message.content:
-            yield text_block(message.content)
-        yield from map(call_block, message.tool_calls)
-        return
+        texts = [text_block(message.content)] if message.content else []
+        return texts + [call_block(call) for call in message.tool_calls]
+    blocks: list[bytes] = []
+    names = Names()
     explains = bool(explanation_of(response))
     for part in message.parts:
-        if part.HasField("refusal") and explains:
+        if explains and part.HasField("refusal"):
             continue
-        yield from part_blocks(part)
+        blocks += _blocks_of(part, names)
+    while names.counts["t"] and not message.tool_calls and blocks[-1].startswith(SEALED):
+        blocks.pop()
+    return blocks
 
 
-def part_blocks(part: models_pb2.ContentPart) -> Iterator[bytes]:
+def _blocks_of(part: models_pb2.ContentPart, names: Names) -> Iterator[bytes]:
     """The blocks of a part: its own one, and that of its state where the first has no member for it."""
     kind = part.WhichOneof("kind")
     state = part.provider_state if part.HasField("provider_state") else None
     if state is not None and state.provider == VENDOR:
-        if container_in(part) is None:
-            yield one_line(state.data)
-        return
-    if kind == "reasoning":
-        yield thought_block(part)
-        return
-    if kind is None:
+        yield from _native_block(part, names)
+    elif kind == "reasoning":
+        yield _thought_block(part, names)
+    elif kind is None:
         if state is not None:
             yield sealed_block(seal(state, Bond.ALONE))
+    elif kind == "tool_call" or part.text or part.refusal:
+        name = names.next("tool_use" if kind == "tool_call" else "text")
+        yield call_block(part.tool_call) if kind == "tool_call" else text_block(part.text or part.refusal)
+        if state is not None:
+            yield sealed_block(seal(state, Bond.NAMED, name))
+
+
+def _native_block(part: models_pb2.ContentPart, names: Names) -> Iterator[bytes]:
+    """The block of Anthropic's own; none of a container, which is a member of the message."""
+    if container_in(part) is not None:
         return
-    if kind == "tool_call":
-        yield call_block(part.tool_call)
-    else:
-        text = part.text or part.refusal
-        if not text:
-            return
-        yield text_block(text)
-    if state is not None:
-        yield sealed_block(seal(state, Bond.BEFORE))
+    kind = KINDS.get(part.WhichOneof("kind") or "")
+    if kind is not None and (kind != "thinking" or "thinking" in members_of(part.provider_state.data)):
+        names.next(kind)
+    yield one_line(part.provider_state.data)
+
+
+def _thought_block(part: models_pb2.ContentPart, names: Names) -> bytes:
+    """The block of a thought of another vendor."""
+    sealed = seal(part.provider_state) if part.HasField("provider_state") else UNSIGNED
+    if not part.reasoning.text and sealed != UNSIGNED:
+        return sealed_block(sealed)
+    names.next("thinking")
+    return b'{"type":"thinking","thinking":%b,"signature":"%b"}' % (encode(part.reasoning.text), sealed.encode())
 
 
 def text_block(text: str) -> bytes:
@@ -157,17 +194,9 @@ def call_block(call: models_pb2.ToolCall) -> bytes:
     return b'{"type":"tool_use","id":%b,"name":%b,"input":%b}' % (encode(call.id), encode(call.name), given)
 
 
-def thought_block(part: models_pb2.ContentPart) -> bytes:
-    """The block of a thought of another vendor."""
-    sealed = seal(part.provider_state) if part.HasField("provider_state") else UNSIGNED
-    if not part.reasoning.text and sealed != UNSIGNED:
-        return sealed_block(sealed)
-    return b'{"type":"thinking","thinking":%b,"signature":"%b"}' % (encode(part.reasoning.text), sealed.encode())
-
-
 def sealed_block(envelope: str) -> bytes:
     """The block that clients return without having read it, with an envelope."""
-    return b'{"type":"redacted_thinking","data":"%b"}' % envelope.encode()
+    return b'%b%b"}' % (ENVELOPE, envelope.encode())
 
 
 def one_line(block: bytes) -> bytes:

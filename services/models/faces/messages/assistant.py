@@ -6,12 +6,14 @@ other in envelopes within `thinking` and `redacted_thinking`.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from proto import models_pb2
 from services.models.faces.messages.blocks import TEXT, BlockReader, CacheControl, Placed, is_marked
 from services.models.faces.shapes import ABSENT, is_given
-from services.models.faces.state_envelope import Bond, bond_of, number_in, open_envelope
+from services.models.faces.state_envelope import Bond, bond_of, name_in, open_envelope
 from services.shared import json_text
 
 VENDOR = "anthropic"
@@ -20,6 +22,9 @@ VENDOR = "anthropic"
 UNSIGNED = Bond.THOUGHT.value
 """The signature of a thought without state. Clients drop thoughts that have none, and no server takes it for its own.
 """
+
+LETTERS = {"text": "t", "thinking": "r", "tool_use": "u"}
+"""Letters of the names of blocks, by their kinds. A name is the letter and the number among the blocks of its kind."""
 
 OTHERS = frozenset({"image", "document", "tool_result", "search_result"})
 """Blocks that only a user's message has."""
@@ -64,19 +69,24 @@ class AssistantReader:
         self.parts: list[models_pb2.ContentPart] = []
         self.paths: list[str] = []
         """The path of the block of each part."""
-        self._of_blocks: list[models_pb2.ContentPart | None] = []
-        """The part of each block; None for a block that has none of its own."""
-        self._earlier: list[tuple[int, models_pb2.ProviderState]] = []
+        self._named: dict[str, models_pb2.ContentPart] = {}
+        """The parts of blocks that have names."""
+        self._counts: Counter[str] = Counter()
+        self._states: list[tuple[str, models_pb2.ProviderState]] = []
+        """The states of parts by name."""
 
     def read(self, raw_blocks: list[msgspec.Raw], path: str) -> None:
         for block in self._blocks.placed(raw_blocks, path):
             part = self._part(block)
-            self._of_blocks.append(part)
-            if part is not None:
-                self.parts.append(part)
-                self.paths.append(block.path)
-        for number, state in self._earlier:
-            self._attach(number, state)
+            if part is None:
+                continue
+            if letter := LETTERS.get(block.kind):
+                self._named[f"{letter}{self._counts[letter]}"] = part
+                self._counts[letter] += 1
+            self.parts.append(part)
+            self.paths.append(block.path)
+        for name, state in self._states:
+            self._attach(self._named.get(name), state)
 
     def _part(self, block: Placed) -> models_pb2.ContentPart | None:
         if block.kind == "text":
@@ -147,8 +157,10 @@ class AssistantReader:
             return models_pb2.ContentPart(reasoning=redacted, provider_state=state)
         if bond is Bond.ALONE:
             return models_pb2.ContentPart(provider_state=state)
-        number = len(self._of_blocks) - 1 if bond is Bond.BEFORE else number_in(read.data)
-        self._earlier.append((number, state))
+        if bond is Bond.NAMED:
+            self._states.append((name_in(read.data), state))
+        elif self.parts:
+            self._attach(self.parts[-1], state)
         return None
 
     def _opened(self, envelope: str, path: str) -> models_pb2.ProviderState | None:
@@ -157,9 +169,8 @@ class AssistantReader:
             self._problems.add(path, "was cut or changed; send it as it was given, or leave the block out")
         return state
 
-    def _attach(self, number: int, state: models_pb2.ProviderState) -> None:
-        """Gives the part of a block its state. Where the client has left that block out, the state goes with it."""
-        part = self._of_blocks[number] if 0 <= number < len(self._of_blocks) else None
+    def _attach(self, part: models_pb2.ContentPart | None, state: models_pb2.ProviderState) -> None:
+        """Gives a part its state. Where the client has left the part out, the state goes with it."""
         if part is not None and part.WhichOneof("kind") is not None and not part.HasField("provider_state"):
             part.provider_state.CopyFrom(state)
 

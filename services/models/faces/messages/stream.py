@@ -15,7 +15,9 @@ import msgspec
 from proto import models_pb2
 from services.models.faces.base import About
 from services.models.faces.messages.answer import (
+    KINDS,
     NO_USAGE,
+    Names,
     ending_members,
     explanation_of,
     members_of,
@@ -46,9 +48,6 @@ DELTAS = {
     "thinking": b'{"type":"thinking_delta","thinking":',
     "tool_use": b'{"type":"input_json_delta","partial_json":',
 }
-KINDS = {"text": "text", "reasoning": "thinking", "tool_call": "tool_use"}
-"""The kinds of blocks, by those of parts."""
-
 _citations = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -85,10 +84,16 @@ class MessageEncoder:
         """The end of those arguments, if something waits for it."""
         self._held: deque[_Held] = deque()
         self._held_calls: dict[int, _Held] = {}
-        self._stateless: dict[str, deque[int]] = {"text": deque(), "thinking": deque()}
-        """The numbers of closed blocks without state."""
-        self._numbers_of_calls: dict[str, int] = {}
+        self._name = ""
+        """The name of the open block."""
+        self._names = Names()
+        self._stateless: dict[str, deque[str]] = {"text": deque(), "thinking": deque()}
+        """The names of closed blocks without state."""
+        self._names_of_calls: dict[str, str] = {}
         self._newest_state = b""
+        self._envelopes: list[bytes] = []
+        """Blocks with envelopes, which are written before the next other block: an answer does not end with one if it
+        calls nothing."""
 
     def begin(self) -> bytes:
         if self._has_begun:
@@ -145,7 +150,7 @@ class MessageEncoder:
         opened = self._open("tool_use", start)
         self._call = delta.index
         self._arguments = []
-        self._numbers_of_calls[delta.id] = self._number
+        self._names_of_calls[delta.id] = self._name
         return opened
 
     def _add_arguments(self, piece: str) -> bytes:
@@ -201,17 +206,30 @@ class MessageEncoder:
 
     def _open(self, kind: str, block: bytes) -> bytes:
         """The end of the open block, and the start of the next one."""
-        closed = self.begin() + self._close()
+        closed = self.begin() + self._close() + self._written_envelopes()
         self._number += 1
-        self._kind = kind
+        self._kind, self._name = kind, self._names.next(kind)
         delta = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":%b'
         self._head = delta % (self._number, DELTAS[kind])
         return closed + self._start(block)
 
     def _whole_block(self, block: bytes) -> bytes:
-        closed = self.begin() + self._close()
+        return self.begin() + self._close() + self._written_envelopes() + self._written_block(block)
+
+    def _written_block(self, block: bytes) -> bytes:
         self._number += 1
-        return closed + self._start(block) + self._stop()
+        return self._start(block) + self._stop()
+
+    def _seal(self, envelope: str) -> bytes:
+        """Ends the open block; the envelope waits for the next one."""
+        closed = self.begin() + self._close()
+        self._envelopes.append(sealed_block(envelope))
+        return closed
+
+    def _written_envelopes(self) -> bytes:
+        written = b"".join(map(self._written_block, self._envelopes))
+        self._envelopes.clear()
+        return written
 
     def _start(self, block: bytes) -> bytes:
         start = b'{"type":"content_block_start","index":%d,"content_block":%b}' % (self._number, block)
@@ -222,7 +240,7 @@ class MessageEncoder:
         if not self._kind:
             return b""
         if self._kind in self._stateless:
-            self._stateless[self._kind].append(self._number)
+            self._stateless[self._kind].append(self._name)
         unsigned = self._signature(UNSIGNED.encode()) if self._kind == "thinking" else b""
         return unsigned + self._end_block()
 
@@ -243,8 +261,7 @@ class MessageEncoder:
     # ------------------------------------------------------------------------------------------------ whole parts
 
     def _part(self, part: models_pb2.ContentPart) -> bytes:
-        is_of_open_call = self._call >= 0 and self._numbers_of_calls.get(part.tool_call.id) == self._number
-        if is_of_open_call:
+        if self._is_open("tool_use", part):
             written = self._write_part(part)
             return written + self._release() if self._end is not None else written
         if self._waits():
@@ -263,7 +280,7 @@ class MessageEncoder:
             return b""
         kind = KINDS.get(part.WhichOneof("kind") or "")
         if kind is None:
-            return self._whole_block(one_line(state.data) if is_native else sealed_block(seal(state, Bond.ALONE)))
+            return self._whole_block(one_line(state.data)) if is_native else self._seal(seal(state, Bond.ALONE))
         if kind == "thinking" and not part.reasoning.text:
             return self._hidden_thought(state, is_native=is_native)
         if not self._is_open(kind, part):
@@ -273,17 +290,17 @@ class MessageEncoder:
             return self._sign(state, is_native=is_native) + self._end_block()
         if kind == "text" and is_native:
             return self._cite(part) + self._end_block()
-        return self._end_block() + self._whole_block(sealed_block(seal(state, Bond.BEFORE)))
+        return self._end_block() + self._seal(seal(state, Bond.NAMED, self._name))
 
     def _is_open(self, kind: str, part: models_pb2.ContentPart) -> bool:
         """Whether the open block is the one that a part is of."""
         if kind == "tool_use":
-            return self._call >= 0 and self._numbers_of_calls.get(part.tool_call.id) == self._number
+            return self._call >= 0 and self._names_of_calls.get(part.tool_call.id) == self._name
         return kind == self._kind
 
     def _hidden_thought(self, state: models_pb2.ProviderState, *, is_native: bool) -> bytes:
         if not is_native:
-            return self._whole_block(sealed_block(seal(state)))
+            return self._seal(seal(state))
         if "thinking" not in members_of(state.data):
             return self._whole_block(one_line(state.data))
         return self._open("thinking", STARTS["thinking"]) + self._sign(state, is_native=True) + self._end_block()
@@ -305,40 +322,35 @@ class MessageEncoder:
     def _late_state(self, kind: str, part: models_pb2.ContentPart) -> bytes:
         """The state of a part whose block is closed already."""
         state = part.provider_state
-        numbers = self._stateless.get(kind)
-        number = self._numbers_of_calls.get(part.tool_call.id) if numbers is None else None
-        if numbers:
-            number = numbers.popleft()
-        if number is None:
-            # Parts of one item of the provider's have the same state, and may be one block.
-            is_repeated = state.data == self._newest_state
-            return b"" if is_repeated else self._whole_block(sealed_block(seal(state, Bond.ALONE)))
-        self._newest_state = state.data
-        closed = self._close()
-        bond = Bond.BEFORE if number == self._number else Bond.EARLIER
-        return closed + self._whole_block(sealed_block(seal(state, bond, number)))
+        if kind == "tool_use":
+            name = self._names_of_calls.get(part.tool_call.id)
+        else:
+            name = self._stateless[kind].popleft() if self._stateless[kind] else None
+        if name is not None:
+            self._newest_state = state.data
+            return self._seal(seal(state, Bond.NAMED, name))
+        # Parts of one item of the provider's have the same state, and may be one block.
+        return b"" if state.data == self._newest_state else self._seal(seal(state, Bond.ALONE))
 
     # ---------------------------------------------------------------------------------------------------- the end
 
     def _finish(self, response: models_pb2.ChatResponse) -> bytes:
         written = [self.begin(), self._release(all_of_it=True), self._close()]
         if not explanation_of(response):
-            written += self._refusals(response)
+            written += map(self._refusal, response.message.parts)
+        if self._names_of_calls or not self._names.counts["t"]:
+            written.append(self._written_envelopes())
         delta = b'{"type":"message_delta","delta":{%b},"usage":%b}'
         written += _event(b"message_delta", delta % (ending_members(response), usage_json(response.usage))), STOP
         return b"".join(written)
 
-    def _refusals(self, response: models_pb2.ChatResponse) -> list[bytes]:
-        written = []
-        for part in response.message.parts:
-            if part.refusal:
-                written.append(self._whole_text(part.refusal))
-            if part.refusal and part.HasField("provider_state"):
-                written.append(self._whole_block(sealed_block(seal(part.provider_state, Bond.BEFORE))))
-        return written
-
-    def _whole_text(self, text: str) -> bytes:
-        return self._open("text", STARTS["text"]) + self._head + encode(text) + END_OF_DELTA + self._end_block()
+    def _refusal(self, part: models_pb2.ContentPart) -> bytes:
+        if not part.refusal:
+            return b""
+        written = self._open("text", STARTS["text"]) + self._head + encode(part.refusal) + END_OF_DELTA
+        if part.HasField("provider_state"):
+            return written + self._end_block() + self._seal(seal(part.provider_state, Bond.NAMED, self._name))
+        return written + self._end_block()
 
 
 def _event(name: bytes, data: bytes) -> bytes:
