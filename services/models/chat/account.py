@@ -19,6 +19,7 @@ from services.models.ledger.records import (
     hash_end_user,
 )
 from services.models.providers.base import Target
+from services.models.providers.usage import Counts, counts_of
 from services.shared.call import Call
 from services.shared.identity import NOBODY
 from services.shared.rpc import CallEnd
@@ -58,6 +59,8 @@ class Account:
         self._price_list = price_list
         self._target: Target | None = None
         self._usages: list[models_pb2.TokenUsage] = []
+        self._counts: Counts | None = None
+        """The counts of all of them, if they have been read."""
         self._user: Target | None = None
         """The target of the newest usage."""
         self._begun: UsageRecord | None = None
@@ -75,12 +78,18 @@ class Account:
     @property
     def usage(self) -> models_pb2.TokenUsage:
         """The usage of all attempts; its cost is not set if that of one is not known."""
-        usages = self._usages
-        return usages[0] if len(usages) == 1 else _total(usages)
+        return _total(self._usages)
 
-    def usage_after(self, usages: int) -> models_pb2.TokenUsage:
+    @property
+    def counts(self) -> Counts:
+        """The same as numbers."""
+        if self._counts is None:
+            self._counts = counts_of(self.usage)
+        return self._counts
+
+    def counts_after(self, usages: int) -> Counts:
         """The same without the first attempts."""
-        return _total(self._usages[usages:]) if usages else self.usage
+        return counts_of(_total(self._usages[usages:])) if usages else self.counts
 
     def begin(self, target: Target) -> None:
         """Notes that a request is about to be sent. The first one is known to the ledger from now on."""
@@ -91,13 +100,15 @@ class Account:
         self._begun = self._describe(target)
         self._ledger.outbox.begin(self._begun)
 
-    def add(self, usage: models_pb2.TokenUsage) -> None:
-        """Adds the usage of an attempt."""
+    def add(self, usage: models_pb2.TokenUsage, counts: Counts | None = None) -> None:
+        """Adds the usage of an attempt; `counts` if they have been read."""
+        self._counts = None if self._usages else counts
         self._usages.append(usage)
         self._user = self._target
 
     def replace_newest(self, usage: models_pb2.TokenUsage) -> None:
         """Puts another usage in the place of the newest attempt's."""
+        self._counts = None
         self._usages[-1] = usage
 
     def void(self) -> None:
@@ -119,23 +130,23 @@ class Account:
         assert served
         assert self._begun
         self.is_open = False
-        usage = self.usage
-        unpriced = "" if usage.HasField("cost_nano_usd") else self._why_unpriced(served)
+        counts = self.counts
+        unpriced = self._why_unpriced(served) if counts.nano_usd is None else ""
         await self._ledger.outbox.end(
             msgspec.structs.replace(
                 self._begun,
                 at=time.time(),
                 provider=served.provider,
                 model_served=served.registered_model or served.model,
-                input=usage.prompt_tokens,
-                output=usage.completion_tokens,
-                cache_read=usage.cached_prompt_tokens,
-                cache_write=usage.cache_write_tokens,
-                reasoning=usage.reasoning_tokens,
-                cost_nano_usd=None if unpriced else usage.cost_nano_usd,
+                input=counts.prompt,
+                output=counts.completion,
+                cache_read=counts.cached,
+                cache_write=counts.written,
+                reasoning=counts.reasoning,
+                cost_nano_usd=counts.nano_usd,
                 price_as_of="" if unpriced or served.registered_model else self._price_list,
                 unpriced=unpriced,
-                estimated=usage.estimated,
+                estimated=counts.are_estimated,
                 attempts=attempts,
                 status=end.code if end else OK,
                 reason=end.reason if end else "",
@@ -187,6 +198,8 @@ def _model_of(target: Target) -> tuple[str, str, str]:
 
 def _total(usages: Sequence[models_pb2.TokenUsage]) -> models_pb2.TokenUsage:
     """The sum of usages. Its cost is known if that of each is."""
+    if len(usages) == 1:
+        return usages[0]
     total = models_pb2.TokenUsage(cost_nano_usd=0)
     for usage in usages:
         for name in SUMMED:

@@ -19,6 +19,7 @@ from services.models.limits.limiter import Admission, Limiter
 from services.models.limits.metrics import FITTING_CALLS, LimitMeter
 from services.models.limits.rules import RATE_WINDOWS, Facts, Resource, Rule
 from services.models.providers.base import Conversation, Target
+from services.models.providers.usage import Counts
 from services.shared.call import Call
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.identity import MAX_KNOWN, Identity
@@ -200,18 +201,17 @@ class LimitedChat:
 
     def _used(self, account: Account) -> tuple[int, int | None]:
         """The tokens and the cost of the attempts that are not settled yet."""
-        usage = account.usage_after(self._settled_usages)
-        cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
-        return usage.prompt_tokens + usage.completion_tokens, cost
+        counts = account.counts_after(self._settled_usages)
+        return counts.prompt + counts.completion, counts.nano_usd
 
     def probable_usage(self, conversation: Conversation, target: Target) -> models_pb2.TokenUsage:
         """The usage that is estimated for a chat, without its cost; also where it has no limits."""
         return self._limits.estimator.usage(conversation, target, self._call.project_id)
 
-    def note_answer(self, usage: models_pb2.TokenUsage, target: Target) -> None:
+    def note_answer(self, counts: Counts, target: Target) -> None:
         """Records the length of a whole answer, for the estimates of others."""
         if self._admission:
-            tokens = usage.completion_tokens
+            tokens = counts.completion
             if target.untrusted:
                 tokens = min(tokens, WORST_ANSWER_TOKENS)
             self._limits.estimator.lengths.add(self._call.project_id, target.model, tokens)
