@@ -77,7 +77,7 @@ PROVIDER_ROOMS = {
     "client": {"answers", "base", "errors", "http_request", "rate_limits"},
     "rate_limits": {"base"},
     "framing": {"answers", "base", "errors"},
-    "encoding": {"base", "history", "lowered_tools", "notices", "requests"},
+    "encoding": {"base", "history", "lowered_tools", "requests"},
     "vllm": {"openai.chat_completions", "openai.common"},
     "openai.select": {
         "http_request",

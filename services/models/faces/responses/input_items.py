@@ -14,7 +14,7 @@ import msgspec
 
 from proto import models_pb2
 from services.models.faces.responses.content import ContentReader, PlacedPart
-from services.models.faces.responses.ids import is_ours
+from services.models.faces.responses.ids import MARK, is_ours
 from services.models.faces.responses.tools import ToolReader
 from services.models.faces.shapes import ABSENT, Problems, has_more_objects, is_given
 from services.models.faces.state_envelope import Bond, bond_of, open_envelope
@@ -317,10 +317,11 @@ def _members(raw: msgspec.Raw) -> dict[str, Any]:
 
 def _without_our_marks(raw: msgspec.Raw) -> bytes:
     """An item as it is, but for an id that was made here and what a client has written for itself."""
-    members = json_text.raw_members(bytes(raw).decode())
-    is_own_id = is_ours(bytes(members.get("id", b"")).decode().strip('"'))
-    if not is_own_id and PRIVATE not in members:
-        return bytes(raw)
-    return json_text.encode(
-        {name: value for name, value in members.items() if name != PRIVATE and not (is_own_id and name == "id")}
-    )
+    item = bytes(raw)
+    if MARK not in item and PRIVATE.encode() not in item:
+        return item
+    members = json_text.raw_members(item.decode())
+    members.pop(PRIVATE, None)
+    if is_ours(bytes(members.get("id", b"")).decode().strip('"')):
+        del members["id"]
+    return json_text.encode(members)
