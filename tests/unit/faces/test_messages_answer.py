@@ -165,7 +165,7 @@ def answers(draw: st.DrawFn) -> tuple[list[Grow], str]:
     return steps + late, draw(st.sampled_from(["openai", "vllm:1f"]))
 
 
-@settings(max_examples=120)
+@settings(max_examples=50)
 @given(answers())
 def test_whole_and_streamed_answers_are_given_back_alike(answer: tuple[list[Grow], str]) -> None:
     steps, owner = answer

@@ -222,6 +222,15 @@ def test_what_openai_wants_back_is_kept_as_it_came() -> None:
     same(message, ChatMessage(role="assistant", parts=parts))
 
 
+def test_a_large_item_of_many_parts_is_kept_once_for_its_text_and_once_for_its_refusal() -> None:
+    content = [{"type": "output_text", "text": "x"}, {"type": "refusal", "refusal": "no"}] * 500
+    item = {"type": "message", "role": "assistant", "phase": "final", "content": content}
+    body = json.dumps({"model": "m", "input": [item]}).encode()
+    request = RESPONSES.read(body).request
+    assert [part.text or part.refusal for part in request.messages[0].parts] == ["x" * 500, "no" * 500]
+    assert request.ByteSize() < 3 * len(body)
+
+
 def test_ids_that_were_made_here_and_notes_of_clients_do_not_go_to_openai() -> None:
     item = b'{"type":"message","id":"msg_gs0a_1","role":"assistant","phase":"final","content":"Hi"%b}'
     note = b',"internal_chat_message_metadata_passthrough":{"a":1}'
