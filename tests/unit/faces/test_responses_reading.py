@@ -85,6 +85,14 @@ MEMBERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             )
         },
     ),
+    "schema with a description": (
+        {"text": {"format": {"type": "json_schema", "schema": {"type": "object"}, "description": "An answer."}}},
+        {
+            "response_format": ResponseFormat(
+                type="json_schema", schema_json='{"description":"An answer.","type": "object"}'
+            )
+        },
+    ),
     "nothing": (
         {
             "background": False,
@@ -220,6 +228,15 @@ def test_what_openai_wants_back_is_kept_as_it_came() -> None:
         ContentPart(provider_state=own(search)),
     ]
     same(message, ChatMessage(role="assistant", parts=parts))
+
+
+def test_a_large_item_of_many_parts_is_kept_once_for_its_text_and_once_for_its_refusal() -> None:
+    content = [{"type": "output_text", "text": "x"}, {"type": "refusal", "refusal": "no"}] * 500
+    item = {"type": "message", "role": "assistant", "phase": "final", "content": content}
+    body = json.dumps({"model": "m", "input": [item]}).encode()
+    request = RESPONSES.read(body).request
+    assert [part.text or part.refusal for part in request.messages[0].parts] == ["x" * 500, "no" * 500]
+    assert request.ByteSize() < 3 * len(body)
 
 
 def test_ids_that_were_made_here_and_notes_of_clients_do_not_go_to_openai() -> None:
