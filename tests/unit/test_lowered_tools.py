@@ -159,6 +159,31 @@ def test_what_is_no_tool_of_openais_is_refused(tool: ToolDefinition, field: str)
     assert [violation.field for violation in raised.value.violations] == [field]
 
 
+def test_what_is_said_of_a_tool_names_it_by_the_callers_count() -> None:
+    many = [provider_tool("web_search"), FILES, ToolDefinition(name="bad", parameters_json='{"type":"string"}')]
+    with pytest.raises(InvalidRequest, match=r"tools\[2\]\.parameters_json: ") as raised:
+        encode(CLAUDE, tools=many)
+    assert [violation.field for violation in raised.value.violations] == ["tools[2].parameters_json"]
+    wrong = provider_tool("namespace", name="files", tools=[READ | {"parameters": {"type": "string"}}])
+    with pytest.raises(InvalidRequest) as raised:
+        encode(CLAUDE, tools=[provider_tool("web_search"), wrong])
+    assert [violation.field for violation in raised.value.violations] == ["tools[1].provider_tool"]
+    encoded = encode(CLAUDE, tools=[FILES, ToolDefinition(name="a.b"), provider_tool("custom", "a.c")])
+    told = [(notice.code, notice.field) for notice in encoded.notices]
+    assert told == [
+        ("TOOL_NAME_CHANGED", "tools[1].name"),
+        ("TOOL_NAME_CHANGED", "tools[2].provider_tool"),
+        ("PARAMETER_CHANGED", "tools[0]"),
+        ("PARAMETER_CHANGED", "tools[2]"),
+    ]
+
+
+def test_functions_of_one_name_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="files__read") as raised:
+        encode(CLAUDE, tools=[ToolDefinition(name="files__read"), FILES])
+    assert [violation.field for violation in raised.value.violations] == ["tools[1]"]
+
+
 def test_the_kinds_that_are_left_out_are_those_that_openai_has() -> None:
     assert NAMELESS | {"mcp"} == HOSTED
     assert {"custom", "namespace"} == LOWERED - HOSTED

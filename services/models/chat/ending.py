@@ -48,7 +48,7 @@ class RunningChat:
         """The conversation that is sent: inside the block, with the session's history."""
         self._prompted = prompted
         self._opening = opening
-        self._call = call
+        self.call = self._call = call
         self._account = account
         self._limits = limits
         self._capture = capture

@@ -124,6 +124,19 @@ HISTORY_FIELD = "session_id"
 """The request field that the earlier messages of a session come through."""
 
 
+class Forwarded(NamedTuple):
+    """The body of a request in a provider's own dialect, as its client has written it."""
+
+    wire: str
+    """The dialect's name among the faces: `chat_completions`, `responses` or `messages`."""
+    body: bytes
+    headers: Mapping[str, str]
+    """The client's header fields that belong to the dialect, such as `anthropic-beta`."""
+    asks_for_usage: bool = True
+    """Whether the answer has the usage without being asked for it by the platform."""
+    has_tools: bool = False
+
+
 @dataclass(slots=True)
 class Conversation:
     """A conversation to encode: the request, with its messages as they go out (a system prompt put first)."""
@@ -135,6 +148,8 @@ class Conversation:
     contents: Contents = UNCHECKED
     paths: Sequence[str] = ()
     """The path of every message, if some were added, moved or left out."""
+    forwarded: Forwarded | None = None
+    """The body that has the messages, where it goes out as it is; `messages` are then empty."""
 
     def work(self) -> int:
         """The estimated work to encode the conversation, in bytes of plain text."""
@@ -214,6 +229,15 @@ class Decoder(Protocol):
         """Adds the events to the answer. Raises `Fault` for an error event, or for one that is not of the dialect."""
 
 
+class Native(NamedTuple):
+    """The dialect in which a server takes a forwarded body, and its path there."""
+
+    dialect: Dialect
+    path: str
+    counting_path: str = ""
+    """The path at which the tokens of the same body are counted; empty where they are not."""
+
+
 class Dialect(Protocol):
     """The wire format of one family of providers."""
 
@@ -232,11 +256,18 @@ class Dialect(Protocol):
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         """The dialect of the same provider that carries this conversation: nearly always this one."""
 
+    def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        """The dialect of the same provider that a body is written in; None where it must be translated."""
+
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         """The HTTP request: path, headers and body may depend on the model, and on `stream`.
 
         Raises InvalidRequest or Unimplemented for content that the dialect has no form for.
         """
+
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        """The request that counts the tokens of the conversation, which its server answers for free; None for servers
+        without one. Raises as `encode` does."""
 
     def read(self, body: bytes) -> Answer:
         """The answer in the body of a 200. Raises `Fault` for a body that is not an answer."""

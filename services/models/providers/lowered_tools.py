@@ -10,16 +10,19 @@ argument of its function. Names and arguments in answers are those of the functi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import msgspec
 
 from proto import models_pb2
 from services.models.providers.base import Conversation
 from services.models.providers.notices import Notices, changed, dropped
+from services.models.validation.fields import shorten
 from services.shared import json_text
-from services.shared.errors import InvalidRequest
+from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.tool_calls import calls_of
 
 NAMESPACE, CUSTOM, FUNCTION = "namespace", "custom", "function"
@@ -53,6 +56,13 @@ INPUT_SCHEMA = (
     '{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool."}},'
     '"required":["input"],"additionalProperties":false}'
 )
+
+
+_TOOL = re.compile(r"\btools\[(?P<index>\d+)\](?P<rest>[\w.\[\]]+)?")
+
+
+_WHOLE = ".provider_tool"
+"""The field of a tool whose functions have no paths of their own."""
 
 
 class _Format(msgspec.Struct):
@@ -95,52 +105,91 @@ def raised_input(arguments_json: str) -> str:
         return arguments_json
 
 
-def lower_tools(conversation: Conversation, notices: Notices) -> Conversation:
+class Lowered(NamedTuple):
+    """A conversation without OpenAI's kinds of tools."""
+
+    conversation: Conversation
+    notices: Sequence[models_pb2.Notice] = ()
+    paths: Sequence[str] = ()
+    """The path in the caller's request of each tool, if there are others than given."""
+
+    def restore(self, notices: Notices) -> Notices:
+        """Notices with the caller's paths of tools."""
+        for notice in notices if self.paths else ():
+            notice.field = self._path_of(notice.field)
+        return notices
+
+    def restored(self, error: InvalidRequest) -> InvalidRequest:
+        """An error with the caller's paths of tools."""
+        if not self.paths:
+            return error
+        violations = [FieldViolation(self._path_of(field), problem) for field, problem in error.violations]
+        message = _TOOL.sub(lambda found: self._path_of(found.group()), error.message)
+        return InvalidRequest(message, reason=error.reason, metadata=error.metadata, violations=violations)
+
+    def _path_of(self, field: str) -> str:
+        found = _TOOL.match(field)
+        if found is None:
+            return field
+        path, rest = self.paths[int(found["index"])], found["rest"] or ""
+        return path if path.endswith(_WHOLE) else f"{path}{rest}"
+
+
+def lower_tools(conversation: Conversation) -> Lowered:
     """The conversation with functions in place of OpenAI's kinds of tools; the same one if it has none.
 
-    Raises InvalidRequest for tools that OpenAI could not read either, and for a choice of a tool that is left out.
+    Raises InvalidRequest for tools that OpenAI could not read either, for functions of one name, and for a choice of a
+    tool that is left out.
     """
     given = conversation.request
-    if not any(tool.HasField("provider_tool") for tool in given.tools):
-        return conversation
-    lowering = _Lowering(notices)
-    tools = [new for index, tool in enumerate(given.tools) for new in lowering.lower(tool, f"tools[{index}]")]
-    if not lowering.has_changed:
-        return conversation
+    if not any(tool.provider_tool.type in LOWERED for tool in given.tools):
+        return Lowered(conversation)
+    lowering = _Lowering()
+    for index, tool in enumerate(given.tools):
+        lowering.take(tool, f"tools[{index}]")
+    if not lowering.notices:
+        return Lowered(conversation)
     request = models_pb2.ChatRequest()
     request.CopyFrom(given)
     del request.tools[:]
-    request.tools.extend(tools)
+    request.tools.extend(lowering.tools)
     _fit_choice(request)
     messages = [_with_inputs(message, lowering.custom) for message in conversation.messages]
-    return replace(conversation, request=request, messages=messages)
+    return Lowered(replace(conversation, request=request, messages=messages), lowering.notices, lowering.paths)
 
 
 class _Lowering:
     """One walk over the tools of a request."""
 
-    def __init__(self, notices: Notices) -> None:
-        self._notices = notices
+    def __init__(self) -> None:
+        self.tools: list[models_pb2.ToolDefinition] = []
+        self.paths: list[str] = []
+        self.notices: Notices = []
+        """One for each tool that was changed."""
         self.custom: set[str] = set()
         """The names of the functions for custom tools."""
-        self.has_changed = False
+        self._names: set[str] = set()
 
-    def lower(self, tool: models_pb2.ToolDefinition, path: str) -> Iterator[models_pb2.ToolDefinition]:
-        """The tools in place of one."""
+    def take(self, tool: models_pb2.ToolDefinition, path: str) -> None:
+        """Adds the tools in place of one."""
+        for lowered in self._lowered(tool, path):
+            if lowered.name and lowered.name in self._names:
+                raise InvalidRequest.field(path, f"has a tool whose name is also another's: {shorten(lowered.name)}")
+            self._names.add(lowered.name)
+            self.tools.append(lowered)
+            self.paths.append(path if lowered is tool else f"{path}{_WHOLE}")
+
+    def _lowered(self, tool: models_pb2.ToolDefinition, path: str) -> Sequence[models_pb2.ToolDefinition]:
         kind = tool.provider_tool.type
-        if not tool.HasField("provider_tool") or kind not in LOWERED:
-            yield tool
-            return
         if kind in HOSTED:
-            self.has_changed = True
-            self._notices.append(dropped(path, f"only OpenAI has {kind}; it was not sent"))
-            return
+            self.notices.append(dropped(path, f"only OpenAI has {kind}; it was not sent"))
+            return ()
+        if kind not in LOWERED:
+            return (tool,)
         own = _read(tool.provider_tool.config_json, f"{path}.provider_tool.config_json")
         if own.input_schema:
             # Anthropic has a kind of the same name.
-            yield tool
-            return
-        self.has_changed = True
+            return (tool,)
         own.type, own.name = kind, tool.name or own.name
         if kind != NAMESPACE:
             lowered = [self._function(own, own.name)]
@@ -148,10 +197,10 @@ class _Lowering:
         else:
             lowered = list(self._functions_in(own, f"{path}.provider_tool.config_json"))
             told = f"{len(lowered)} functions, whose names begin with its own"
-        self._notices.append(changed(path, f"only OpenAI has this kind of tool; it was sent as {told}"))
+        self.notices.append(changed(path, f"only OpenAI has this kind of tool; it was sent as {told}"))
         if tool.HasField("cache") and lowered:
             lowered[-1].cache.CopyFrom(tool.cache)
-        yield from lowered
+        return lowered
 
     def _functions_in(self, namespace: _Tool, path: str) -> Iterator[models_pb2.ToolDefinition]:
         for index, raw in enumerate(namespace.tools or ()):
@@ -167,8 +216,8 @@ class _Lowering:
                 grammar = f"The input must match this {own.format.syntax} grammar:\n{own.format.definition}"
                 lowered.description = f"{lowered.description}\n\n{grammar}".lstrip()
             return lowered
-        if own.parameters and own.parameters != b"null":
-            lowered.parameters_json = bytes(own.parameters).decode()
+        parameters = bytes(own.parameters).decode()
+        lowered.parameters_json = "" if parameters == "null" else parameters
         if own.strict is not None:
             lowered.strict = own.strict
         return lowered

@@ -63,6 +63,8 @@ def with_counted_prompt(estimate: models_pb2.TokenUsage, counted: models_pb2.Tok
 
 def estimate_prompt_tokens(conversation: Conversation) -> int:
     """The estimated tokens of a conversation and its tools."""
+    if conversation.forwarded:
+        return estimate_tokens(len(conversation.forwarded.body))
     tokens, are_plain = 0, conversation.contents.are_plain
     for message in conversation.messages:
         tokens += text_message_tokens(message) if are_plain else measure(message, message.ByteSize()).tokens

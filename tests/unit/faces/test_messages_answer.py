@@ -48,6 +48,20 @@ def test_a_whole_answer() -> None:
     )
 
 
+MEMBERS_OF_MESSAGES = {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
+
+
+def test_every_member_is_there_without_which_a_client_fails() -> None:
+    written = json.loads(whole(grown(thought("Hm."), text("So"), call(2, "a", "{}")).response()))
+    assert written.keys() >= MEMBERS_OF_MESSAGES
+    assert written["usage"].keys() >= {"input_tokens", "output_tokens"}
+    assert [block.keys() for block in written["content"]] == [
+        {"type", "thinking", "signature"},
+        {"type", "text"},
+        {"type", "id", "name", "input"},
+    ]
+
+
 def test_the_model_is_named_as_it_was_asked_for_or_by_itself() -> None:
     response = grown(text("x")).response()
     assert parsed(whole(response)).model == "claude-gpt"
@@ -165,7 +179,7 @@ def answers(draw: st.DrawFn) -> tuple[list[Grow], str]:
     return steps + late, draw(st.sampled_from(["openai", "vllm:1f"]))
 
 
-@settings(max_examples=120)
+@settings(max_examples=50)
 @given(answers())
 def test_whole_and_streamed_answers_are_given_back_alike(answer: tuple[list[Grow], str]) -> None:
     steps, owner = answer

@@ -392,11 +392,32 @@ def test_all_problems_at_once() -> None:
     ]
 
 
-@for_each("body", [b"", b"[]", b"null", b"{", b'{"a":\xff}', b'"x"', b'{"messages":' + b"[" * 100_000])
+@for_each(
+    "body",
+    [b"", b"[]", b"null", b"{", b'{"a":\xff}', b'"x"', b'{"messages":' + b"[" * 100_000, b'{"messages":[],"x":"\xff"}'],
+)
 def test_what_is_no_body(body: bytes) -> None:
     [(path, problem)] = problems(body)
     assert path == ""
     assert problem.startswith("the body ")
+
+
+TEXT = {"type": "text", "text": "x"}
+
+
+@for_each(
+    ("members", "path"),
+    [
+        ({"messages": [USER] * 10_001}, "messages"),
+        (user(*[TEXT] * 2001), "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [TEXT] * 2000}] * 11}, "messages[10].content"),
+        (user({"type": "tool_result", "tool_use_id": "a", "content": [TEXT] * 2001}), "messages[0].content[0].content"),
+        ({"tools": [{}] * 1025}, "tools"),
+    ],
+    ids=["messages", "blocks", "blocks in all", "blocks of a result", "tools"],
+)
+def test_what_is_too_much_is_not_read(members: dict[str, Any], path: str) -> None:
+    assert [found for found, _ in problems(json.dumps(HELLO | members).encode())] == [path]
 
 
 LATE = [
@@ -475,7 +496,7 @@ BLOCKS = st.lists(st.dictionaries(NAMES, LIKELY, max_size=6), max_size=4)
 MESSAGES_OF = st.lists(st.fixed_dictionaries({"role": WORDS, "content": BLOCKS | LIKELY}), max_size=4)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(LIKELY | st.dictionaries(NAMES, LIKELY) | st.fixed_dictionaries({"messages": MESSAGES_OF, "tools": LIKELY}))
 def test_no_json_makes_it_fail_otherwise(value: Any) -> None:
     try:

@@ -85,6 +85,14 @@ MEMBERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             )
         },
     ),
+    "schema with a description": (
+        {"text": {"format": {"type": "json_schema", "schema": {"type": "object"}, "description": "An answer."}}},
+        {
+            "response_format": ResponseFormat(
+                type="json_schema", schema_json='{"description":"An answer.","type": "object"}'
+            )
+        },
+    ),
     "nothing": (
         {
             "background": False,
@@ -157,7 +165,7 @@ def test_content_of_every_kind() -> None:
             "content": [
                 {"type": "input_text", "text": "See"},
                 {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}", "detail": "low"},
-                {"type": "input_image", "image_url": "http://a.test/x"},
+                {"type": "input_image", "image_url": "http://a.test/x", "detail": "original"},
                 {"type": "input_image", "file_id": "f1"},
                 {"type": "input_file", "file_data": f"data:text/csv;base64,{PIXEL}", "filename": "a.csv"},
                 {"type": "input_file", "file_data": PIXEL, "filename": "a.pdf"},
@@ -169,7 +177,7 @@ def test_content_of_every_kind() -> None:
     parts = [
         ContentPart(text="See"),
         ContentPart(media=Media(data=b"png", mime_type="image/png", detail="low")),
-        ContentPart(media=Media(url="http://a.test/x", mime_type="image/png")),
+        ContentPart(media=Media(url="http://a.test/x", mime_type="image/png", detail="high")),
         ContentPart(media=Media(file_id="f1", mime_type="image/png")),
         ContentPart(media=Media(data=b"png", mime_type="text/csv", filename="a.csv")),
         ContentPart(media=Media(data=b"png", mime_type="application/pdf", filename="a.pdf")),
@@ -220,6 +228,15 @@ def test_what_openai_wants_back_is_kept_as_it_came() -> None:
         ContentPart(provider_state=own(search)),
     ]
     same(message, ChatMessage(role="assistant", parts=parts))
+
+
+def test_a_large_item_of_many_parts_is_kept_once_for_its_text_and_once_for_its_refusal() -> None:
+    content = [{"type": "output_text", "text": "x"}, {"type": "refusal", "refusal": "no"}] * 500
+    item = {"type": "message", "role": "assistant", "phase": "final", "content": content}
+    body = json.dumps({"model": "m", "input": [item]}).encode()
+    request = RESPONSES.read(body).request
+    assert [part.text or part.refusal for part in request.messages[0].parts] == ["x" * 500, "no" * 500]
+    assert request.ByteSize() < 3 * len(body)
 
 
 def test_ids_that_were_made_here_and_notes_of_clients_do_not_go_to_openai() -> None:
@@ -299,6 +316,9 @@ def test_tools_among_the_items_are_tools() -> None:
     assert asked.path_of("tools[1].parameters_json") == "input[1].tools[0].parameters"
 
 
+FIND = {"type": "function", "name": "find"}
+
+
 @for_each(
     ("given", "choice"),
     [
@@ -307,11 +327,23 @@ def test_tools_among_the_items_are_tools() -> None:
         ("required", ToolChoice(mode="TOOL_CHOICE_MODE_REQUIRED")),
         ({"type": "function", "name": "find"}, ToolChoice(tool_name="find")),
         ({"type": "custom", "name": "find"}, ToolChoice(tool_name="find")),
-        ({"type": "web_search_preview"}, ToolChoice(tool_name="web_search_preview")),
+        ({"type": "web_search"}, ToolChoice(tool_name="web_search")),
+        ({"type": "mcp", "server_label": "s"}, ToolChoice(tool_name="s")),
+        ({"type": "allowed_tools", "mode": "auto", "tools": [FIND]}, ToolChoice(mode="TOOL_CHOICE_MODE_AUTO")),
     ],
 )
 def test_tool_choices(given: Any, choice: ToolChoice) -> None:
-    same(read(tools=[{"type": "function", "name": "find"}], tool_choice=given).request.tool_choice, choice)
+    tools = [FIND, {"type": "web_search"}, {"type": "mcp", "server_label": "s"}]
+    same(request_of(tools=tools, tool_choice=given).tool_choice, choice)
+
+
+def test_tools_that_are_not_allowed_are_left_out() -> None:
+    inner = {"type": "function", "name": "read"}
+    files = {"type": "namespace", "name": "files", "tools": [inner]}
+    allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}, inner]}
+    asked = read(tools=[FIND, files, {"type": "web_search"}], tool_choice=allowed)
+    assert [tool.provider_tool.type for tool in asked.request.tools] == ["namespace", "web_search"]
+    assert asked.path_of("tools[1]") == "tools[2]"
 
 
 # ----------------------------------------------------------------------------------------------------- wrong bodies
@@ -394,9 +426,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (tool(type="namespace"), "tools[1].name", "is required"),
     (tool(type="namespace", name="n", tools=[{"type": "mcp"}]), "tools[1].tools[0].type", "function or custom"),
     (tool(type="namespace", name="n", tools=[{"type": "function"}]), "tools[1].tools[0].name", "is required"),
-    ({"tool_choice": "any"}, "tool_choice", "must be auto, none, required or an object"),
+    ({"tool_choice": "any"}, "tool_choice", "must be auto, none or required, or an object"),
     ({"tool_choice": {}}, "tool_choice.type", "is required"),
-    ({"tool_choice": {"type": "allowed_tools", "tools": []}}, "tool_choice.type", "send the allowed tools alone"),
+    ({"tool_choice": {"type": "allowed_tools", "tools": []}}, "tool_choice.mode", "must be auto, none or required"),
+    (
+        {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [FIND]}},
+        "tool_choice.tools",
+        "name 1 tools that are not among the tools",
+    ),
 ]
 
 
@@ -414,7 +451,7 @@ def test_a_wrong_member_is_named_by_its_path(members: dict[str, Any], path: str,
 
 def is_of_openai_only(sentence: str) -> bool:
     """Whether a sentence is about a member that is right in OpenAI's own API."""
-    return sentence in (STORED, "stored at OpenAI", "only OpenAI itself", "send the allowed tools alone")
+    return sentence in (STORED, "stored at OpenAI", "only OpenAI itself")
 
 
 def test_bodies_that_would_take_long_are_refused_at_once() -> None:
@@ -531,3 +568,49 @@ NAMES = (
 @given(st.dictionaries(st.sampled_from(NAMES.split()), VALUES, max_size=6))
 def test_no_json_raises_anything_but_an_error_of_the_platform(members: dict[str, Any]) -> None:
     read_or_refused(json.dumps({"model": "m", "input": "x", **members}).encode())
+
+
+PIECES = [
+    b'"',
+    b"\\",
+    b"\\x",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"null",
+    b"1e999",
+    b"\xff",
+    b"\\ud800",
+    b",",
+    b":",
+    b'"type":3,',
+    b"{}",
+]
+BODY = json.dumps(
+    {
+        "model": "m",
+        "input": [
+            {"role": "user", "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}"}]},
+            {"type": "reasoning", "summary": [], "encrypted_content": seal(FOREIGN)},
+            {"type": "message", "role": "assistant", "phase": "x", "content": [{"type": "output_text", "text": "x"}]},
+            ITEM | {"namespace": "n"},
+            {"type": "function_call_output", "call_id": "c", "output": "x"},
+        ],
+        "tools": [{"type": "namespace", "name": "n", "tools": [FIND]}, FIND, {"type": "custom", "name": "p"}],
+        "text": {"format": {"type": "json_schema", "name": "n", "schema": {}}, "verbosity": "low"},
+        "tool_choice": {"type": "function", "name": "find"},
+    }
+).encode()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(BODY)), st.integers(0, 9), st.sampled_from(PIECES)), min_size=1, max_size=3)
+)
+def test_no_broken_body_raises_anything_but_an_error_of_the_platform(
+    changes: list[tuple[int, int, bytes]],
+) -> None:
+    body = bytearray(BODY)
+    for start, length, piece in changes:
+        body[start : start + length] = piece
+    read_or_refused(bytes(body))

@@ -361,4 +361,4 @@ def test_silence_is_filled_with_a_comment_and_the_beginning_comes_once() -> None
 
 
 def test_counted_tokens() -> None:
-    assert json.loads(RESPONSES.count_body(7)) == {"object": "response.input_tokens", "input_tokens": 7}
+    assert json.loads(RESPONSES.counted(7)) == {"object": "response.input_tokens", "input_tokens": 7}

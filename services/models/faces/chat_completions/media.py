@@ -6,7 +6,6 @@ URL: https://docs.vllm.ai/en/latest/features/multimodal_inputs.html
 
 from __future__ import annotations
 
-import base64
 import binascii
 import mimetypes
 
@@ -24,73 +23,79 @@ MEDIA_MEMBERS = {*BY_URL, "input_audio", "file"}
 PDF = "application/pdf"
 
 
-def read_media(part: Part, path: str, problems: Problems) -> models_pb2.Media | None:
-    """The media in the member at `path`; None if they cannot be read."""
+def read_media(part: Part, media: models_pb2.Media, path: str, problems: Problems) -> None:
+    """Reads the member at `path` into `media`."""
     value: str | Url | Audio | File | None = getattr(part, part.type)
     if value is None:
         problems.add(path, "is required")
     elif isinstance(value, Audio):
-        return _by_value(value.data, AUDIO_TYPES.get(value.format, f"audio/{value.format}"), f"{path}.data", problems)
+        media.mime_type = AUDIO_TYPES.get(value.format, f"audio/{value.format}")
+        _read_bytes(value.data, media, f"{path}.data", problems)
     elif isinstance(value, File):
-        return _file(value, path, problems)
+        _read_file(value, media, path, problems)
     elif isinstance(value, str):
-        return _by_url(Url(value), part.type, path, problems)
+        _read_url(Url(value), media, part.type, path, problems)
     else:
-        return _by_url(value, part.type, f"{path}.url", problems)
-    return None
+        _read_url(value, media, part.type, f"{path}.url", problems)
 
 
-def _by_url(given: Url, kind: str, path: str, problems: Problems) -> models_pb2.Media | None:
-    if given.url[:5].lower() == "data:":
-        media = _data_url(given.url, BY_URL[kind], path, problems)
-    else:
-        media = models_pb2.Media(url=given.url, mime_type=_type_of_url(given.url, kind))
-    if media is not None and given.detail:
+def _read_url(given: Url, media: models_pb2.Media, kind: str, path: str, problems: Problems) -> None:
+    if given.detail:
         media.detail = given.detail
-    return media
+    if _holds_data(given.url):
+        media.mime_type = BY_URL[kind]
+        _read_data_url(given.url, media, path, problems)
+        return
+    media.url = given.url
+    is_known = kind == "image_url" and given.url.partition("?")[0].lower().endswith(IMAGE_EXTENSIONS)
+    if not is_known:
+        media.mime_type = BY_URL[kind]
 
 
-def _type_of_url(url: str, kind: str) -> str:
-    is_known = kind == "image_url" and url.partition("?")[0].lower().endswith(IMAGE_EXTENSIONS)
-    return "" if is_known else BY_URL[kind]
-
-
-def _file(file: File, path: str, problems: Problems) -> models_pb2.Media | None:
-    filename = file.filename or ""
+def _read_file(file: File, media: models_pb2.Media, path: str, problems: Problems) -> None:
+    media.filename = file.filename or ""
     if file.file_id:
-        return models_pb2.Media(file_id=file.file_id, filename=filename)
+        media.file_id = file.file_id
+        return
+    media.mime_type = mimetypes.guess_type(media.filename)[0] or PDF
     if not file.file_data:
         problems.add(path, "needs file_data or file_id")
-        return None
-    mime_type = mimetypes.guess_type(filename)[0] or PDF
-    if file.file_data[:5].lower() == "data:":
-        media = _data_url(file.file_data, mime_type, f"{path}.file_data", problems)
+    elif _holds_data(file.file_data):
+        _read_data_url(file.file_data, media, f"{path}.file_data", problems)
     else:
-        media = _by_value(file.file_data, mime_type, f"{path}.file_data", problems)
-    if media is not None:
-        media.filename = filename
-    return media
+        _read_bytes(file.file_data, media, f"{path}.file_data", problems)
 
 
-def _data_url(url: str, mime_type: str, path: str, problems: Problems) -> models_pb2.Media | None:
-    """The media in a URL that holds them; `mime_type` is theirs if it names none."""
+def _holds_data(url: str) -> bool:
+    return url[:5].lower() == "data:"
+
+
+def _read_data_url(url: str, media: models_pb2.Media, path: str, problems: Problems) -> None:
+    """Reads a URL that holds the media, and may name their type."""
     head, comma, data = url[5:].partition(",")
     named, *parameters = head.split(";")
     if not comma or not parameters or parameters[-1].strip().lower() != "base64":
         problems.add(path, "must be an http or https URL, or a data URL in base64")
-        return None
-    return _by_value(data, named.strip().lower() or mime_type, path, problems)
+        return
+    if named.strip():
+        media.mime_type = named.strip().lower()
+    _read_bytes(data, media, path, problems)
 
 
-def _by_value(text: str, mime_type: str, path: str, problems: Problems) -> models_pb2.Media | None:
-    # Encoders break lines, and some leave out the padding.
-    packed = "".join(text.split()).rstrip("=")
+def _read_bytes(text: str, media: models_pb2.Media, path: str, problems: Problems) -> None:
     try:
-        data = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
+        media.data = _decode(text)
     except (binascii.Error, ValueError):
         problems.add(path, "is not base64")
-        return None
-    if not data:
+        return
+    if not media.data:
         problems.add(path, "is empty")
-        return None
-    return models_pb2.Media(data=data, mime_type=mime_type)
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        # Some encoders break lines, and some leave out the padding.
+        packed = "".join(text.split()).rstrip("=")
+        return binascii.a2b_base64(packed + "=" * (-len(packed) % 4), strict_mode=True)

@@ -9,13 +9,18 @@ import msgspec
 from proto import models_pb2
 from services.models.faces.chat_completions import body
 from services.models.faces.chat_completions.cache_marks import mark_end
-from services.models.faces.chat_completions.kept_state import Placed, entries_in, part_of, place_parts
+from services.models.faces.chat_completions.kept_state import Entry, Placed, entries_in, place_parts
 from services.models.faces.chat_completions.media import MEDIA_MEMBERS, read_media
-from services.models.faces.shapes import Problems, begins_with, has_more_objects, is_given
+from services.models.faces.shapes import ABSENT, Problems, begins_with, has_more_objects, is_given
+from services.models.providers.state.member_state import REASONING_NAMES
 from services.models.validation.limits import MAX_MESSAGES, MAX_PARTS_IN_ALL
 
 MAX_OBJECTS = 4 * (MAX_MESSAGES + MAX_PARTS_IN_ALL)
 """Objects in the largest conversation: a message or part, and what is within it."""
+
+TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
+"""The types of parts with a text; the last two are those of Responses."""
+KNOWN_TYPES = ", ".join(["text", "refusal", *sorted(MEDIA_MEMBERS)])
 
 _messages = msgspec.json.Decoder(list[body.Message])
 _text = msgspec.json.Decoder(str)
@@ -44,106 +49,135 @@ class MessageReader:
             self._read(message, f"messages[{index}]")
 
     def _read(self, given: body.Message, path: str) -> None:
-        role = "tool" if given.role == "function" else given.role
-        message = self._request.messages.add(role=role, name=given.name or "")
-        if role == "tool":
-            message.tool_call_id = given.tool_call_id or self._function_ids.get(given.name or "", "")
-        elif given.tool_call_id:
-            message.tool_call_id = given.tool_call_id
-        if role == "assistant":
+        message = self._request.messages.add(role=given.role)
+        if given.name:
+            message.name = given.name
+        if given.role == "assistant":
             self.places.append(self._read_answer(given, message, path))
-        elif isinstance(given.content, str) and given.cache_control is None:
+            return
+        if given.role == "function":
+            message.role = "tool"
+            message.tool_call_id = self._function_ids.get(given.name or "", "")
+        if given.tool_call_id:
+            message.tool_call_id = given.tool_call_id
+        if given.tool_calls or given.function_call:
+            self._read_calls(given, message, path)
+        if isinstance(given.content, str) and given.cache_control is None:
             message.content = given.content
             self.places.append(())
         else:
-            self._read_calls(given, message, path)
-            self.places.append(self._add(message, list(self._content(given, path)), given, path))
-
-    def _add(
-        self, message: models_pb2.ChatMessage, placed: Sequence[Placed], given: body.Message, path: str
-    ) -> Sequence[str]:
-        """Adds parts to a message, and returns their paths in it. A mark of the whole message is that of its last part,
-        as Open WebUI means it."""
-        message.parts.extend([part for part, _ in placed])
-        if given.cache_control is not None and message.parts:
-            mark_end(message.parts[-1], given.cache_control, f"{path}.cache_control", self._problems)
-        return [place for _, place in placed]
+            self.places.append(self._read_content(given, message, path))
 
     # ----------------------------------------------------------------------------------------------- content
 
-    def _content(self, given: body.Message, path: str) -> Iterator[Placed]:
+    def _read_content(self, given: body.Message, message: models_pb2.ChatMessage, path: str) -> Sequence[str]:
+        """Adds the content to the parts of a message, and returns their paths in it. Open WebUI marks whole messages,
+        which marks their last parts."""
+        places = ["content"]
         if isinstance(given.content, str):
-            yield Placed(models_pb2.ContentPart(text=given.content), "content")
-            return
-        for index, entry in enumerate(given.content or ()):
-            place = f"content[{index}]"
-            part = self._part(entry, f"{path}.{place}")
-            if part is None:
-                continue
-            for member in ("prompt_cache_breakpoint", "cache_control"):
-                if (mark := getattr(entry, member)) is not None:
-                    mark_end(part, mark, f"{path}.{place}.{member}", self._problems)
-            yield Placed(part, f"{place}.{entry.type}" if entry.type in MEDIA_MEMBERS else place)
+            message.parts.add(text=given.content)
+        else:
+            places = [
+                self._read_part(entry, message, f"{path}.", f"content[{index}]")
+                for index, entry in enumerate(given.content or ())
+            ]
+        if given.cache_control is not None and message.parts:
+            mark_end(message.parts[-1], given.cache_control, f"{path}.cache_control", self._problems)
+        return places
 
-    def _part(self, entry: body.Part, path: str) -> models_pb2.ContentPart | None:
-        if entry.type in ("text", "input_text", "output_text"):
-            return models_pb2.ContentPart(text=self._required(entry.text, f"{path}.text"))
-        if entry.type in MEDIA_MEMBERS:
-            media = read_media(entry, f"{path}.{entry.type}", self._problems)
-            return models_pb2.ContentPart(media=media) if media else None
-        if entry.type == "refusal":
-            return models_pb2.ContentPart(refusal=self._required(entry.refusal, f"{path}.refusal"))
-        if entry.type == "thinking":
-            return part_of("reasoning", _thought(entry.thinking))
-        known = ", ".join(["text", "refusal", *sorted(MEDIA_MEMBERS)])
-        self._problems.add(f"{path}.type", f"must be one of {known}")
-        return None
+    def _read_part(self, entry: body.Part, message: models_pb2.ChatMessage, before: str, place: str) -> str:
+        """Adds a part, and returns its path in the message."""
+        kind, path = entry.type, f"{before}{place}"
+        if kind in TEXT_TYPES:
+            part = message.parts.add(text=self._required(entry.text, path, "text"))
+        elif kind in MEDIA_MEMBERS:
+            part = message.parts.add()
+            place = f"{place}.{kind}"
+            read_media(entry, part.media, f"{path}.{kind}", self._problems)
+        elif kind == "refusal":
+            part = message.parts.add(refusal=self._required(entry.refusal, path, "refusal"))
+        elif kind == "thinking":
+            part = message.parts.add(reasoning=models_pb2.Reasoning(text=_thought(entry.thinking)))
+        else:
+            self._problems.add(
+                f"{path}.type", f"must be one of {', '.join(['text', 'refusal', *sorted(MEDIA_MEMBERS)])}"
+            )
+            return place
+        if entry.cache_control is not None:
+            mark_end(part, entry.cache_control, f"{path}.cache_control", self._problems)
+        elif entry.prompt_cache_breakpoint is not None:
+            mark_end(part, entry.prompt_cache_breakpoint, f"{path}.prompt_cache_breakpoint", self._problems)
+        return place
 
-    def _required(self, text: str | None, path: str) -> str:
+    def _required(self, text: str | None, path: str, member: str) -> str:
         if text is None:
-            self._problems.add(path, "is required")
+            self._problems.add(f"{path}.{member}", "is required")
         return text or ""
 
     # ----------------------------------------------------------------------------------------------- answers
 
     def _read_answer(self, given: body.Message, message: models_pb2.ChatMessage, path: str) -> Sequence[str]:
-        """Reads an assistant's message, in the short form if that can hold it."""
-        if is_given(given.audio):
+        """Reads an assistant's message, in the short form if that can hold it, and returns the paths of its parts."""
+        if given.audio is not ABSENT and is_given(given.audio):
             problem = "is an answer that is stored at OpenAI, and not sent with its id; send its transcript as content"
             self._problems.refuse(f"{path}.audio", problem)
-        self._read_calls(given, message, path)
+        if given.tool_calls or given.function_call:
+            self._read_calls(given, message, path)
         reasoning = self._reasoning(given)
-        is_short = isinstance(given.content, str | None) and not (given.refusal or reasoning or given.cache_control)
-        entries = entries_in(given.reasoning_details) if is_given(given.reasoning_details) else ()
-        if is_short and not entries:
-            message.content = given.content or "" if isinstance(given.content, str) else ""
+        entries = () if given.reasoning_details is ABSENT else entries_in(given.reasoning_details)
+        is_text = given.content is None or isinstance(given.content, str)
+        if is_text and not (given.refusal or reasoning or given.cache_control or entries):
+            message.content = given.content or ""  # type: ignore[assignment]
             return ()
-        calls = [
-            Placed(models_pb2.ContentPart(tool_call=call), f"tool_calls[{place}]")
-            for place, call in enumerate(message.tool_calls)
-        ]
+        placed = list(self._placed(given, message, path, reasoning, entries))
         del message.tool_calls[:]
-        told = {"reasoning": reasoning} if reasoning else {}
-        content = list(self._content(given, path)) if given.content else []
-        if entries and len(content) == 1 and content[0].part.HasField("text"):
-            told["text"] = content.pop()
+        message.parts.extend([part for part, _ in placed])
+        return [place for _, place in placed]
+
+    def _placed(
+        self,
+        given: body.Message,
+        message: models_pb2.ChatMessage,
+        path: str,
+        reasoning: str,
+        entries: Sequence[Entry],
+    ) -> Iterator[Placed]:
+        """The parts of an answer in their order, as its details tell it, or else as a server of Chat Completions would
+        send them."""
+        scratch = models_pb2.ChatMessage()
+        places = self._read_content(given, scratch, path) if given.content else ()
+        content = list(map(Placed, scratch.parts, places))
+        told: dict[str, Placed] = {}
+        if reasoning:
+            part = models_pb2.ContentPart(reasoning=models_pb2.Reasoning(text=_text.decode(getattr(given, reasoning))))
+            told["reasoning"] = Placed(part, reasoning)
         if given.refusal:
             told["refusal"] = Placed(models_pb2.ContentPart(refusal=given.refusal), "refusal")
+        calls = [
+            Placed(models_pb2.ContentPart(tool_call=call), f"tool_calls[{index}]")
+            for index, call in enumerate(message.tool_calls)
+        ]
         if entries:
-            placed = [*content, *place_parts(entries, told, calls)]
-        else:
-            before = [told["reasoning"]] if reasoning else []
-            behind = [told["refusal"]] if given.refusal else []
-            placed = [*before, *content, *behind, *calls]
-        return self._add(message, placed, given, path)
+            if len(content) == 1 and content[0].part.HasField("text"):
+                told["text"] = content.pop()
+            yield from content
+            yield from place_parts(entries, told, calls)
+            return
+        if reasoning:
+            yield told["reasoning"]
+        yield from content
+        if given.refusal:
+            yield told["refusal"]
+        yield from calls
 
-    def _reasoning(self, given: body.Message) -> Placed | None:
-        """The reasoning, which has several names; one that is no text is a server's own."""
-        for name in ("reasoning_content", "reasoning", "reasoning_text"):
+    def _reasoning(self, given: body.Message) -> str:
+        """The member with the text of the reasoning, which has several names; "" without one. One that is no text is a
+        server's own."""
+        for name in REASONING_NAMES:
             value: msgspec.Raw = getattr(given, name)
-            if begins_with(value, b'"') and (text := _text.decode(value)):
-                return Placed(part_of("reasoning", text), name)
-        return None
+            if value is not ABSENT and begins_with(value, b'"') and len(value) > 2:
+                return name
+        return ""
 
     def _read_calls(self, given: body.Message, message: models_pb2.ChatMessage, path: str) -> None:
         for index, call in enumerate(given.tool_calls or ()):

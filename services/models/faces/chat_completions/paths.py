@@ -9,6 +9,7 @@ from services.models.faces.chat_completions.reading import BodyRead
 _MESSAGE = re.compile(r"(messages\[(\d{1,9})\])(?:\.(.*))?", re.DOTALL)
 _ENTRY = re.compile(r"(parts|tool_calls)\[(\d{1,9})\](?:\.(.*))?", re.DOTALL)
 _TOOL = re.compile(r"tools\[(\d{1,9})\](?:\.(.*))?", re.DOTALL)
+_FIRST_NAME = re.compile(r"[.\[]")
 _STOP = re.compile(r"config\.stop_sequences(\[\d{1,9}\])?")
 
 MEMBERS = {
@@ -68,7 +69,7 @@ def path_of(field: str, read: BodyRead) -> str:
         return "tool_choice"
     if schema := _rest(field, "response_format.schema_json"):
         return MEMBERS["response_format.schema_json"] + schema
-    is_platforms = re.split(r"[.\[]", field, maxsplit=1)[0] in PLATFORM_FIELDS
+    is_platforms = _FIRST_NAME.split(field, maxsplit=1)[0] in PLATFORM_FIELDS
     return f"genai.{field}" if is_platforms and read.platform else ""
 
 

@@ -11,11 +11,11 @@ from proto import models_pb2
 from services.models.faces.chat_completions.body import Body
 from services.models.faces.chat_completions.messages import MessageReader
 from services.models.faces.chat_completions.tools import ToolReader, read_format
-from services.models.faces.shapes import INT32, INT64, Problems, is_given, with_whole_characters
+from services.models.faces.shapes import ABSENT, INT32, INT64, Problems, is_given, with_whole_characters
 from services.models.providers.requests.options import QUESTION_MEMBERS
 from services.models.validation.extra_body import reserved_in
 from services.models.validation.limits import MAX_SCHEMA_LENGTH
-from services.shared.json_text import Malformed, decode_exactly, encode
+from services.shared.json_text import encode
 
 ADAPTERS = ("openai", "openai-compatible", "vllm")
 """The adapter types of servers that speak OpenAI's dialects."""
@@ -27,7 +27,20 @@ NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "log
 COUNTS = {"top_k": INT32, "top_logprobs": INT32, "seed": INT64}
 """Members with the names of ChatConfig's fields."""
 
+
+class _Large(msgspec.Struct):
+    """The members that may be large."""
+
+    messages: msgspec.Raw = ABSENT
+    input: msgspec.Raw = ABSENT
+    tools: msgspec.Raw = ABSENT
+    tool_choice: msgspec.Raw = ABSENT
+    response_format: msgspec.Raw = ABSENT
+    genai: msgspec.Raw = ABSENT
+
+
 _body = msgspec.json.Decoder(Body)
+_large = msgspec.json.Decoder(_Large)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _READ = frozenset(field.encode_name for field in msgspec.structs.fields(Body))
 
@@ -55,18 +68,33 @@ def read_body(data: bytes, model: str) -> BodyRead:
 
 def _decode(data: bytes, problems: Problems) -> tuple[Body, Mapping[str, msgspec.Raw]]:
     """The members of a body: those that are known, and all as their bytes."""
-    try:
-        body: Body | None = decode_exactly(data, Body)
-    except Malformed:
-        data = with_whole_characters(data)
-        body = problems.read_text(data, _body, "")
+    members = _members_of(data, problems)
+    problems.raise_if_any()
+    assert members is not None
+    body = problems.read(encode({name: members[name] for name in members.keys() & _READ}), _body, "")
     problems.raise_if_any()
     assert body is not None
-    large = (body.messages, body.input, body.tools, body.response_format, body.tool_choice, body.genai)
-    if len(data) - sum(map(len, large)) > MAX_REST:
+    return body, members
+
+
+def _members_of(data: bytes, problems: Problems) -> Mapping[str, msgspec.Raw] | None:
+    if len(data) > MAX_REST:
+        _refuse_many_members(data, problems)
+    try:
+        return _members.decode(data.decode())
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return problems.read_text(with_whole_characters(data), _members, "")
+
+
+def _refuse_many_members(data: bytes, problems: Problems) -> None:
+    """Raises InvalidRequest for a large body whose size lies in members that cannot be large: there may be millions."""
+    try:
+        large = _large.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return
+    if len(data) - sum(map(len, msgspec.structs.astuple(large))) > MAX_REST:
         problems.add("", f"has members beside messages and tools of more than {MAX_REST} bytes")
     problems.raise_if_any()
-    return body, _members.decode(data)
 
 
 class _Reading:

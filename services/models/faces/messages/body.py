@@ -25,6 +25,9 @@ BILLING_NOTE = "x-anthropic-billing-header:"
 out."""
 
 
+NO_JSON = "is not valid JSON in UTF-8"
+
+
 class _Message(msgspec.Struct):
     role: str
     content: str | list[msgspec.Raw]
@@ -80,15 +83,19 @@ class Body:
         self._options: Options = {}
         self._members = self._read_members(body)
         self.request.model = model
-        if self._members:
-            self._read()
+        try:
+            if self._members:
+                self._read()
+        except UnicodeDecodeError:
+            # Only texts that are read are known to be UTF-8; other values are kept as they are.
+            self._problems.add("", NO_JSON)
         self._problems.raise_if_any()
 
     def _read_members(self, body: bytes) -> dict[str, msgspec.Raw]:
-        members = Problems().read_text(body, _RAW_MEMBERS, "")
+        members = Problems().read(body, _RAW_MEMBERS, "")
         if members is None:
             # Clients cut texts within a character, and the rest is readable all the same.
-            members = self._problems.read_text(with_whole_characters(body), _RAW_MEMBERS, "")
+            members = self._problems.read(with_whole_characters(body), _RAW_MEMBERS, "")
         return {name: value for name, value in (members or {}).items() if is_given(value)}
 
     def _take(self, name: str, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -315,9 +322,8 @@ class Body:
 
     def _keep_others(self) -> None:
         """Keeps the members that have no field in the contract, which goes to Anthropic alone."""
-        for name in self._members:
-            if reserved_in([name], QUESTION_MEMBERS):
-                self._problems.refuse(name, "is no member of a request to Messages")
+        for name in reserved_in(self._members, QUESTION_MEMBERS):
+            self._problems.refuse(name, "is no member of a request to Messages")
         self._options |= self._members
         if self._options:
             self.request.provider_options_json[VENDOR] = encode(self._options).decode()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from typing import TypeVar
+
 import msgspec
 
 from proto import models_pb2
@@ -11,33 +14,17 @@ from services.models.faces.shapes import is_given
 from services.models.validation.limits import MAX_TOOLS
 from services.shared.json_text import encode
 
-
-class _Function(msgspec.Struct):
-    name: str
-    input_schema: msgspec.Raw
-    description: str | None = None
-    strict: bool | None = None
-    cache_control: CacheControl | None = None
-
-
-class _ServerTool(msgspec.Struct):
-    name: str | None = None
-    cache_control: CacheControl | None = None
-
-
-class _Kind(msgspec.Struct):
-    type: str | None = None
-
+Members = dict[str, msgspec.Raw]
+Value = TypeVar("Value")
 
 OF_FUNCTIONS = frozenset({"type", "name", "input_schema", "description", "strict", "cache_control"})
 OF_SERVER_TOOLS = frozenset({"type", "name", "cache_control"})
 """The members that have a field in the contract."""
 
-_TOOLS = msgspec.json.Decoder(list[msgspec.Raw])
-_KIND = msgspec.json.Decoder(_Kind)
-_FUNCTION = msgspec.json.Decoder(_Function)
-_SERVER_TOOL = msgspec.json.Decoder(_ServerTool)
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TOOLS = msgspec.json.Decoder(list[Members])
+_TEXT = msgspec.json.Decoder(str)
+_FLAG = msgspec.json.Decoder(bool)
+_CACHE = msgspec.json.Decoder(CacheControl)
 
 
 def read_tools(raw: msgspec.Raw, request: models_pb2.ChatRequest, blocks: BlockReader) -> None:
@@ -46,44 +33,47 @@ def read_tools(raw: msgspec.Raw, request: models_pb2.ChatRequest, blocks: BlockR
     if tools is not None and len(tools) > MAX_TOOLS:
         blocks.problems.add("tools", f"holds more than {MAX_TOOLS} tools")
         return
-    for index, tool in enumerate(tools or ()):
-        path = f"tools[{index}]"
-        kind = blocks.problems.read(tool, _KIND, path)
-        if kind is None:
-            continue
-        definition = request.tools.add()
-        if kind.type in (None, "custom"):
-            _read_function(tool, definition, path, blocks)
+    for index, members in enumerate(tools or ()):
+        _Tool(members, f"tools[{index}]", blocks).read(request.tools.add())
+
+
+class _Tool:
+    """The reading of one tool."""
+
+    def __init__(self, members: Members, path: str, blocks: BlockReader) -> None:
+        self._members = {name: value for name, value in members.items() if is_given(value)}
+        self._path = path
+        self._blocks = blocks
+
+    def read(self, tool: models_pb2.ToolDefinition) -> None:
+        kind = self._value("type", _TEXT)
+        tool.name = self._value("name", _TEXT) or ""
+        mark = self._value("cache_control", _CACHE)
+        self._blocks.mark(tool, mark, self._path)
+        if kind in (None, "custom"):
+            self._read_function(tool)
         else:
-            definition.provider_tool.type = kind.type
-            _read_server_tool(tool, definition, path, blocks)
+            tool.provider_tool.type = kind
+            tool.provider_tool.config_json = self._others(OF_SERVER_TOOLS)
 
+    def _read_function(self, tool: models_pb2.ToolDefinition) -> None:
+        for name in ("name", "input_schema"):
+            if name not in self._members:
+                self._blocks.problems.add(f"{self._path}.{name}", "is required")
+        tool.description = self._value("description", _TEXT) or ""
+        tool.parameters_json = bytes(self._members.get("input_schema", b"")).decode()
+        strict = self._value("strict", _FLAG)
+        if strict is not None:
+            tool.strict = strict
+        if others := self._others(OF_FUNCTIONS):
+            tool.provider_options_json[VENDOR] = others
 
-def _read_function(raw: msgspec.Raw, tool: models_pb2.ToolDefinition, path: str, blocks: BlockReader) -> None:
-    read = blocks.problems.read(raw, _FUNCTION, path)
-    if read is None:
-        return
-    tool.name = read.name
-    tool.description = read.description or ""
-    tool.parameters_json = bytes(read.input_schema).decode()
-    if read.strict is not None:
-        tool.strict = read.strict
-    blocks.mark(tool, read.cache_control, path)
-    if others := _others(raw, OF_FUNCTIONS):
-        tool.provider_options_json[VENDOR] = others
+    def _value(self, name: str, decoder: msgspec.json.Decoder[Value]) -> Value | None:
+        """A member; None without it, and for one of a wrong type."""
+        raw = self._members.get(name)
+        return None if raw is None else self._blocks.problems.read(raw, decoder, f"{self._path}.{name}")
 
-
-def _read_server_tool(raw: msgspec.Raw, tool: models_pb2.ToolDefinition, path: str, blocks: BlockReader) -> None:
-    read = blocks.problems.read(raw, _SERVER_TOOL, path)
-    if read is None:
-        return
-    tool.name = read.name or ""
-    blocks.mark(tool, read.cache_control, path)
-    tool.provider_tool.config_json = _others(raw, OF_SERVER_TOOLS)
-
-
-def _others(raw: msgspec.Raw, known: frozenset[str]) -> str:
-    """The JSON of the members beyond the known ones; "" without any."""
-    members = _MEMBERS.decode(raw)
-    others = {name: value for name, value in members.items() if name not in known and is_given(value)}
-    return encode(others).decode() if others else ""
+    def _others(self, known: Set[str]) -> str:
+        """The JSON of the members beyond the known ones; "" without any."""
+        others = {name: value for name, value in self._members.items() if name not in known}
+        return encode(others).decode() if others else ""

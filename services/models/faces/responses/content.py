@@ -22,6 +22,9 @@ IMAGE, FILE, AUDIO, REFUSAL = "input_image", "input_file", "input_audio", "refus
 
 AUDIO_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
 
+DETAILS = {"original": "high"}
+"""OpenAI's words for the resolution of images that the contract does not have, and the nearest that it has."""
+
 _UNNAMED_IMAGE = "image/png"
 """The media type of an image that only its source knows: it says that it is one."""
 
@@ -98,7 +101,7 @@ class ContentReader:
         return models_pb2.ContentPart(text=text)
 
     def _image(self, read: _Part, path: str) -> models_pb2.ContentPart | None:
-        media = models_pb2.Media(detail=read.detail or "")
+        media = models_pb2.Media(detail=DETAILS.get(read.detail or "", read.detail or ""))
         if read.image_url:
             if not self._fill_from_url(media, read.image_url, f"{path}.image_url"):
                 return None

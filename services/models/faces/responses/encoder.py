@@ -100,23 +100,24 @@ class EventEncoder:
         return self._event("response.created", response) + self._event("response.in_progress", response)
 
     def feed(self, chunk: models_pb2.ChatChunk) -> bytes:
-        begun = b"" if self._has_begun else self.begin()
+        if not self._has_begun:
+            return self.begin() + self.feed(chunk)
         token = chunk.token
         if token:
             if chunk.HasField("logprobs"):
-                return begun + self._output.text_with_logprobs(token, chunk.logprobs)
-            return begun + self._output.text(token)
+                return self._output.text_with_logprobs(token, chunk.logprobs)
+            return self._output.text(token)
         if chunk.reasoning:
-            return begun + self._output.thought(chunk.reasoning)
+            return self._output.thought(chunk.reasoning)
         if chunk.HasField("tool_call_delta"):
-            return begun + self._output.call(chunk.tool_call_delta)
+            return self._output.call(chunk.tool_call_delta)
         if chunk.HasField("completed_part"):
-            return begun + self._output.part(chunk.completed_part)
+            return self._output.part(chunk.completed_part)
         if not chunk.HasField("response"):
             # Logprobs alone: of a refusal, or of tokens that became no text.
-            return begun
+            return b""
         response, events, kind = _end(chunk.response, self._frame, self._output)
-        return begun + events + self._event(kind, response)
+        return events + self._event(kind, response)
 
     def fail(self, error: PlatformError, request_id: str) -> bytes:
         events = self.begin()

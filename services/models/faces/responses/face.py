@@ -45,9 +45,9 @@ class ResponsesFace:
     def refusal(self, error: PlatformError, request_id: str, asked: Asked | None = None) -> Refusal:
         return openai_errors.refusal(error, asked)
 
-    def count_body(self, input_tokens: int) -> bytes:
+    def counted(self, tokens: int) -> bytes:
         """The body of an answer to `POST /v1/responses/input_tokens`, whose request is read as that of a response."""
-        return b'{"object":"response.input_tokens","input_tokens":%d}' % input_tokens
+        return b'{"object":"response.input_tokens","input_tokens":%d}' % tokens
 
 
 RESPONSES = ResponsesFace()

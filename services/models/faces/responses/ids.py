@@ -10,8 +10,9 @@ import re
 
 RESPONSE, MESSAGE, REASONING, FUNCTION_CALL, CUSTOM_CALL = "resp", "msg", "rs", "fc", "ctc"
 
-_MARK = "_gs"
-_OURS = re.compile(rf"(?:{MESSAGE}|{REASONING}|{FUNCTION_CALL}|{CUSTOM_CALL}){_MARK}[0-9a-f]+_\d+")
+MARK = b"_gs"
+"""A part of each id of an item that is made here."""
+_OURS = re.compile(rf"(?:{MESSAGE}|{REASONING}|{FUNCTION_CALL}|{CUSTOM_CALL}){MARK.decode()}[0-9a-f]+_\d+")
 
 
 def response_id(call: str) -> str:
@@ -21,7 +22,7 @@ def response_id(call: str) -> str:
 
 def item_id(kind: str, call: str, index: int) -> str:
     """The id of the item at a place of the output."""
-    return f"{kind}{_MARK}{call}_{index}"
+    return f"{kind}_gs{call}_{index}"
 
 
 def is_ours(given: str) -> bool:

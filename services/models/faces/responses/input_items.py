@@ -7,14 +7,14 @@ tools in namespaces, and what came after reasoning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from proto import models_pb2
 from services.models.faces.responses.content import ContentReader, PlacedPart
-from services.models.faces.responses.ids import is_ours
+from services.models.faces.responses.ids import MARK, is_ours
 from services.models.faces.responses.tools import ToolReader
 from services.models.faces.shapes import ABSENT, Problems, has_more_objects, is_given
 from services.models.faces.state_envelope import Bond, bond_of, open_envelope
@@ -111,6 +111,9 @@ class InputReader:
         self._content = ContentReader(problems)
         self._answer: list[PlacedPart] = []
         """The parts of the assistant's message that is being read."""
+        self._calls: dict[str, models_pb2.ContentPart] = {}
+        self._newest_said: models_pb2.ContentPart | None = None
+        """Its calls by their ids, and its newest text."""
         self._keeps_all = False
         """Whether the items of that message are all kept as they are, because they follow reasoning of OpenAI's."""
 
@@ -179,12 +182,13 @@ class InputReader:
     def _add_spoken(self, content: str | list[PlacedPart], raw: msgspec.Raw, path: str) -> None:
         if isinstance(content, str):
             content = [PlacedPart(models_pb2.ContentPart(text=content), f"{path}.content")]
-        kept = self._keeps_all or message_carries_more(_members(raw))
-        for part in content:
-            if kept:
-                self._keep(part.part, raw, part.path)
-            else:
-                self._answer.append(part)
+        if self._keeps_all or message_carries_more(_members(raw)):
+            for part, here in _joined(content, f"{path}.content"):
+                self._keep(part, raw, here)
+                self._newest_said = part
+        elif content:
+            self._answer.extend(content)
+            self._newest_said = content[-1].part
 
     # ---------------------------------------------------------------------------------------------------- calls
 
@@ -208,6 +212,7 @@ class InputReader:
             self._keep(part, raw, path)
         else:
             self._answer.append(PlacedPart(part, path))
+        self._calls[part.tool_call.id] = part
 
     def _read_output(self, raw: msgspec.Raw, path: str) -> None:
         result = self._problems.read(raw, _OUTPUT, path)
@@ -270,11 +275,9 @@ class InputReader:
 
     def _bind(self, state: models_pb2.ProviderState, call_id: str) -> None:
         """Gives state back to the call with this id, or to the last text; a client may have left either out."""
-        for part, _ in reversed(self._answer):
-            is_it = part.tool_call.id == call_id if call_id else bool(part.text or part.refusal)
-            if is_it:
-                part.provider_state.CopyFrom(state)
-                return
+        part = self._calls.get(call_id) if call_id else self._newest_said
+        if part is not None:
+            part.provider_state.CopyFrom(state)
 
     # ---------------------------------------------------------------------------------------------------- parts
 
@@ -294,12 +297,23 @@ class InputReader:
             place = MessagePlace(paths[0])
         else:
             message, place = models_pb2.ChatMessage(role="assistant", parts=parts), MessagePlace(paths[0], paths)
-        self._answer, self._keeps_all = [], False
+        self._answer, self._calls, self._newest_said, self._keeps_all = [], {}, None, False
         self._add(message, place)
 
     def _add(self, message: models_pb2.ChatMessage, place: MessagePlace) -> None:
         self.messages.append(message)
         self.places.append(place)
+
+
+def _joined(content: Sequence[PlacedPart], path: str) -> Iterator[PlacedPart]:
+    """The content at `path` as one text and one refusal at most: each keeps the whole item, which may be large."""
+    text = "".join(part.part.text for part in content)
+    refusal = "".join(part.part.refusal for part in content)
+    here = content[0].path if len(content) == 1 else path
+    if text or not refusal:
+        yield PlacedPart(models_pb2.ContentPart(text=text), here)
+    if refusal:
+        yield PlacedPart(models_pb2.ContentPart(refusal=refusal), here)
 
 
 def _split(sealed: str) -> tuple[str, str, str]:
@@ -317,10 +331,11 @@ def _members(raw: msgspec.Raw) -> dict[str, Any]:
 
 def _without_our_marks(raw: msgspec.Raw) -> bytes:
     """An item as it is, but for an id that was made here and what a client has written for itself."""
-    members = json_text.raw_members(bytes(raw).decode())
-    is_own_id = is_ours(bytes(members.get("id", b"")).decode().strip('"'))
-    if not is_own_id and PRIVATE not in members:
-        return bytes(raw)
-    return json_text.encode(
-        {name: value for name, value in members.items() if name != PRIVATE and not (is_own_id and name == "id")}
-    )
+    item = bytes(raw)
+    if MARK not in item and PRIVATE.encode() not in item:
+        return item
+    members = json_text.raw_members(item.decode())
+    members.pop(PRIVATE, None)
+    if is_ours(bytes(members.get("id", b"")).decode().strip('"')):
+        del members["id"]
+    return json_text.encode(members)

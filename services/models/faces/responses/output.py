@@ -71,6 +71,8 @@ class _Call(_Item):
         self.delta = _Delta(f"response.{event}.delta", self)
         self.is_held = called.is_custom
         """Whether pieces are held back, because they may be the arguments of a function in place of a text."""
+        self.has_begun = False
+        """Whether a held piece was more than white space."""
 
 
 class _Delta:
@@ -150,7 +152,7 @@ class Output:
         if not arguments:
             return events
         call.pieces.append(arguments)
-        return events + (self._release(call) if call.is_held else self._piece(call.delta, arguments))
+        return events + (self._release(call, arguments) if call.is_held else self._piece(call.delta, arguments))
 
     def _make_call(self, piece: models_pb2.ToolCallDelta) -> _Call:
         # The open item comes before it.
@@ -159,10 +161,13 @@ class Output:
         self._call_ids.add(piece.id)
         return call
 
-    def _release(self, call: _Call) -> bytes:
+    def _release(self, call: _Call, newest: str) -> bytes:
         """Sends the held pieces of a custom tool's call if they cannot be arguments: these are an object."""
-        start = call.pieces[0].lstrip() if len(call.pieces) == 1 else "".join(call.pieces).lstrip()
-        if not start or start.startswith("{"):
+        start = newest.lstrip()
+        if call.has_begun or not start:
+            return b""
+        call.has_begun = True
+        if start.startswith("{"):
             return b""
         call.is_held = False
         return self._piece(call.delta, "".join(call.pieces))
@@ -200,12 +205,12 @@ class Output:
         """Ends what is open. The status is that of the whole answer, and so of its last item."""
         last = self._begun - 1
         is_last = self._message is not None and self._message.index == last
-        events = self._end_open(status if is_last else COMPLETED)
+        events = [self._end_open(status if is_last else COMPLETED)]
         for place in sorted(self._calls):
             call = self._calls[place]
-            events += self._end_call(call, status if call.index == last else COMPLETED)
+            events.append(self._end_call(call, status if call.index == last else COMPLETED))
         self._calls.clear()
-        return events
+        return b"".join(events)
 
     # --------------------------------------------------------------------------------------------------- messages
 
@@ -232,11 +237,15 @@ class Output:
         if self._delta is None:
             return b""
         self._delta = None
-        events = b""
         at, text = b'"content_index":%d' % len(message.contents), encode("".join(message.pieces))
-        for number, annotation in enumerate(message.annotations):
-            fields = b'%b,"annotation_index":%d,"annotation":%b' % (at, number, annotation)
-            events += self._of_item("response.output_text.annotation.added", message, fields)
+        events = b"".join(
+            self._of_item(
+                "response.output_text.annotation.added",
+                message,
+                b'%b,"annotation_index":%d,"annotation":%b' % (at, number, annotation),
+            )
+            for number, annotation in enumerate(message.annotations)
+        )
         annotations, logprobs = b",".join(message.annotations), b",".join(message.logprobs)
         form = b'{"type":"output_text","text":%b,"annotations":[%b],"logprobs":[%b]}'
         part = form % (text, annotations, logprobs)

@@ -9,7 +9,7 @@ turns those back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -32,6 +32,8 @@ MODES = {
     "none": models_pb2.TOOL_CHOICE_MODE_NONE,
     "required": models_pb2.TOOL_CHOICE_MODE_REQUIRED,
 }
+
+ALLOWED = "allowed_tools"
 
 _EMPTY = frozenset({b"null", b"false", b"[]", b"{}", b'""'})
 """Values of members that say nothing."""
@@ -62,9 +64,20 @@ class ToolsRead(NamedTuple):
 class _Head(msgspec.Struct):
     type: str | None = None
     name: str | None = None
+    server_label: str | None = None
 
 
 class _Function(msgspec.Struct):
+    name: str | None = None
+    description: str | None = None
+    parameters: msgspec.Raw = ABSENT
+    strict: bool | None = None
+
+
+class _PlainFunction(msgspec.Struct, forbid_unknown_fields=True):
+    """A function that has no other members."""
+
+    type: str | None = None
     name: str | None = None
     description: str | None = None
     parameters: msgspec.Raw = ABSENT
@@ -76,14 +89,20 @@ class _Namespace(msgspec.Struct):
     tools: list[_Head] | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Allowed(msgspec.Struct):
     type: str | None = None
     name: str | None = None
     server_label: str | None = None
 
 
+class _Choice(_Allowed):
+    mode: str | None = None
+    tools: list[_Allowed] | None = None
+
+
 _CHOICE = msgspec.json.Decoder(_Choice)
 _FUNCTION = msgspec.json.Decoder(_Function)
+_PLAIN_FUNCTION = msgspec.json.Decoder(_PlainFunction)
 _HEADS = msgspec.json.Decoder(list[_Head])
 _TOOLS = msgspec.json.Decoder(list[msgspec.Raw])
 _NAMESPACE = msgspec.json.Decoder(_Namespace)
@@ -101,6 +120,8 @@ class ToolReader:
         self._bare: dict[str, Called | None] = {}
         """Tools in namespaces by their own names; None for a name that several have."""
         self._taken: set[str] = set()
+        self._called: list[Collection[str]] = []
+        """The names by which a choice may call each tool."""
 
     def read(self, raw: msgspec.Raw, path: str) -> None:
         """Adds the tools of the list at `path`."""
@@ -113,6 +134,47 @@ class ToolReader:
         elif heads:
             for index, (head, tool) in enumerate(zip(heads, _TOOLS.decode(raw), strict=True)):
                 self._add(head, tool, f"{path}[{index}]")
+
+    def read_choice(self, raw: msgspec.Raw) -> models_pb2.ToolChoice | None:
+        """The member `tool_choice`, read when all tools are; tools that it does not allow are left out."""
+        if begins_with(raw, b'"'):
+            return self._mode(self._problems.read(raw, _STRING, "tool_choice"), "tool_choice")
+        choice = self._problems.read(raw, _CHOICE, "tool_choice")
+        if choice is None:
+            return None
+        if choice.type == ALLOWED:
+            self._keep(choice.tools or ())
+            return self._mode(choice.mode, "tool_choice.mode")
+        name = choice.name or choice.server_label or choice.type
+        if not name:
+            self._problems.add("tool_choice.type", "is required")
+            return None
+        self._name_own_tool(name)
+        return models_pb2.ToolChoice(tool_name=name)
+
+    def _mode(self, word: str | None, path: str) -> models_pb2.ToolChoice | None:
+        if word in MODES:
+            return models_pb2.ToolChoice(mode=MODES[word])
+        self._problems.add(path, "must be auto, none or required, or an object that names a tool")
+        return None
+
+    def _keep(self, allowed: Sequence[_Allowed]) -> None:
+        """Leaves out all tools but these. A namespace stays whole if one tool in it is allowed."""
+        wanted = {tool.name or tool.server_label or tool.type or "" for tool in allowed}
+        unknown = wanted.difference(*self._called)
+        if unknown:
+            self._problems.add("tool_choice.tools", f"name {len(unknown)} tools that are not among the tools")
+        kept = [index for index, names in enumerate(self._called) if not wanted.isdisjoint(names)]
+        self._tools = [self._tools[index] for index in kept]
+        self._paths = [self._paths[index] for index in kept]
+        self._called = [self._called[index] for index in kept]
+
+    def _name_own_tool(self, name: str) -> None:
+        """Gives the name in a choice to a tool that has none, such as one that OpenAI runs."""
+        named = [tool for tool, names in zip(self._tools, self._called, strict=True) if name in names]
+        if named and name not in self._taken:
+            named[0].name = name
+            self._taken.add(name)
 
     def result(self) -> ToolsRead:
         """All tools that were read."""
@@ -130,9 +192,9 @@ class ToolReader:
         elif head.type == CUSTOM:
             if self._claim(head.name, f"{path}.name"):
                 self._names[head.name or ""] = Called(head.name or "", is_custom=True)
-                self._append(_own_tool(raw, CUSTOM, head.name or ""), path)
+                self._append(_own_tool(raw, CUSTOM, head.name or ""), path, [head.name or ""])
         else:
-            self._append(_own_tool(raw, head.type), path)
+            self._append(_own_tool(raw, head.type), path, [head.type, head.name or "", head.server_label or ""])
 
     def _add_function(self, raw: msgspec.Raw, path: str) -> None:
         function = self._problems.read(raw, _FUNCTION, path)
@@ -140,14 +202,14 @@ class ToolReader:
             return
         name = function.name or ""
         tool = models_pb2.ToolDefinition(name=name, description=function.description or "")
-        rest = {member: value for member, value in _members(raw).items() if _is_beyond(member, value)}
+        rest = _rest_of_function(raw)
         if rest:
             tool.provider_options_json[OPENAI] = json_text.encode(rest).decode()
         if is_given(function.parameters):
             tool.parameters_json = bytes(function.parameters).decode()
         if function.strict is not None:
             tool.strict = function.strict
-        self._append(tool, path)
+        self._append(tool, path, [name])
 
     def _add_namespace(self, raw: msgspec.Raw, path: str) -> None:
         namespace = self._problems.read(raw, _NAMESPACE, path)
@@ -169,7 +231,8 @@ class ToolReader:
                 called = Called(head.name, namespace.name, is_custom=head.type == CUSTOM)
                 self._names[lowered] = called
                 self._bare[head.name] = None if head.name in self._bare else called
-        self._append(_own_tool(raw, NAMESPACE), path)
+        inner_names = [head.name or "" for head in namespace.tools or ()]
+        self._append(_own_tool(raw, NAMESPACE), path, [namespace.name, *inner_names])
 
     def _claim(self, name: str | None, path: str) -> bool:
         """Whether a name is there and free. A name that is not is a problem."""
@@ -182,34 +245,22 @@ class ToolReader:
             return True
         return False
 
-    def _append(self, tool: models_pb2.ToolDefinition, path: str) -> None:
+    def _append(self, tool: models_pb2.ToolDefinition, path: str, called: Collection[str]) -> None:
         self._tools.append(tool)
         self._paths.append(path)
+        self._called.append(called)
 
 
-def read_choice(raw: msgspec.Raw, problems: Problems) -> models_pb2.ToolChoice | None:
-    """The member `tool_choice`; None if it has no meaning for the contract."""
-    if begins_with(raw, b'"'):
-        word = problems.read(raw, _STRING, "tool_choice")
-        if word not in MODES:
-            problems.add("tool_choice", "must be auto, none, required or an object")
-            return None
-        return models_pb2.ToolChoice(mode=MODES[word])
-    choice = problems.read(raw, _CHOICE, "tool_choice")
-    if choice is None:
-        return None
-    if choice.type == "allowed_tools":
-        problems.refuse("tool_choice.type", "has no place here; send the allowed tools alone")
-        return None
-    name = choice.name or choice.server_label or choice.type
-    if not name:
-        problems.add("tool_choice.type", "is required")
-    return models_pb2.ToolChoice(tool_name=name or "")
-
-
-def _is_beyond(member: str, value: msgspec.Raw) -> bool:
-    """Whether a member of a function says what the contract has no place for."""
-    return member not in OWN_MEMBERS and bytes(value) not in _EMPTY
+def _rest_of_function(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """The members of a function that say what the contract has no place for; nearly always none."""
+    try:
+        _PLAIN_FUNCTION.decode(raw)
+    except msgspec.ValidationError:
+        members = _members(raw)
+        return {
+            name: value for name, value in members.items() if name not in OWN_MEMBERS and bytes(value) not in _EMPTY
+        }
+    return {}
 
 
 def _own_tool(raw: msgspec.Raw, kind: str, name: str = "") -> models_pb2.ToolDefinition:

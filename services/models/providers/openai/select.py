@@ -18,7 +18,8 @@ Servers that imitate OpenAI are left alone: few of them speak Responses.
 from __future__ import annotations
 
 from proto import models_pb2
-from services.models.providers.base import Conversation, Dialect, Target
+from services.models.providers.base import Conversation, Dialect, Forwarded, Native, Target
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
 from services.models.providers.openai.common.opaque_items import accepts_items, has_owned_item
 from services.models.providers.openai.common.responses_members import RESPONSES_MEMBERS
@@ -33,6 +34,18 @@ class OpenAIDialect(ChatCompletionsDialect):
 
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return OPENAI_RESPONSES if _needs_responses(target, conversation) else self
+
+    def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        if forwarded.wire == "responses":
+            return OPENAI_RESPONSES.native(forwarded, target)
+        facts = target.facts
+        if forwarded.wire != "chat_completions":
+            return super().native(forwarded, target)
+        must_be_changed = facts.responses_only or (forwarded.has_tools and facts.tools_with_reasoning_need_responses)
+        return None if must_be_changed else super().native(forwarded, target)
+
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        return OPENAI_RESPONSES.counting_request(conversation, target)
 
 
 OPENAI = OpenAIDialect(OPENAI_TRAITS)
