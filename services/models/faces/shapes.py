@@ -9,6 +9,7 @@ import msgspec
 
 from services.models.validation.fields import MAX_VIOLATIONS
 from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.json_text import encode
 
 Shape = TypeVar("Shape")
 
@@ -39,6 +40,8 @@ _ESCAPE = re.compile(rb"\\(?:(?P<pair>u[dD][89abAB]..\\u[dD][c-fC-F]..)|(?P<half
 # Possessive, with an optional closing quote: otherwise an unterminated string would be tried again at each quote in it.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 
 def is_given(value: msgspec.Raw) -> bool:
     """Whether a member is there; null stands for one that is not."""
@@ -59,6 +62,15 @@ def has_more_objects(text: bytes, most: int) -> bool:
 def with_whole_characters(body: bytes) -> bytes:
     """The JSON with U+FFFD for each half of a surrogate pair, which JavaScript writes as it is."""
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found.group(), body)
+
+
+def with_description(schema: str, description: str | None) -> str:
+    """A JSON Schema with the description of the format that it is of, unless it has one of its own."""
+    if not description or not schema.startswith("{") or "description" in _members.decode(schema):
+        return schema
+    rest = schema[1:].lstrip()
+    comma = "" if rest.startswith("}") else ","
+    return f'{{"description":{encode(description).decode()}{comma}{rest}'
 
 
 class Problems:

@@ -48,6 +48,20 @@ def test_a_whole_answer() -> None:
     )
 
 
+MEMBERS_OF_MESSAGES = {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
+
+
+def test_every_member_is_there_without_which_a_client_fails() -> None:
+    written = json.loads(whole(grown(thought("Hm."), text("So"), call(2, "a", "{}")).response()))
+    assert written.keys() >= MEMBERS_OF_MESSAGES
+    assert written["usage"].keys() >= {"input_tokens", "output_tokens"}
+    assert [block.keys() for block in written["content"]] == [
+        {"type", "thinking", "signature"},
+        {"type", "text"},
+        {"type", "id", "name", "input"},
+    ]
+
+
 def test_the_model_is_named_as_it_was_asked_for_or_by_itself() -> None:
     response = grown(text("x")).response()
     assert parsed(whole(response)).model == "claude-gpt"

@@ -402,6 +402,24 @@ def test_what_is_no_body(body: bytes) -> None:
     assert problem.startswith("the body ")
 
 
+TEXT = {"type": "text", "text": "x"}
+
+
+@for_each(
+    ("members", "path"),
+    [
+        ({"messages": [USER] * 10_001}, "messages"),
+        (user(*[TEXT] * 2001), "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [TEXT] * 2000}] * 11}, "messages[10].content"),
+        (user({"type": "tool_result", "tool_use_id": "a", "content": [TEXT] * 2001}), "messages[0].content[0].content"),
+        ({"tools": [{}] * 1025}, "tools"),
+    ],
+    ids=["messages", "blocks", "blocks in all", "blocks of a result", "tools"],
+)
+def test_what_is_too_much_is_not_read(members: dict[str, Any], path: str) -> None:
+    assert [found for found, _ in problems(json.dumps(HELLO | members).encode())] == [path]
+
+
 LATE = [
     (user(), "messages[0].content"),
     ({"messages": [{"role": "user", "content": ""}]}, "messages[0].content"),

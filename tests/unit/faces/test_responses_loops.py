@@ -6,15 +6,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proto.models_pb2 import ChatChunk, ChatMessage, ChatResponse, ContentPart, ProviderState, TokenUsage
 from services.models.faces.responses.face import RESPONSES, AskedResponse
+from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation, Target
 from services.models.providers.encoding import prepare
+from services.models.providers.errors.faults import Fault
+from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
+from services.models.transport.sse import EventStream
 from services.models.validation.request import check_chat_request
+from services.shared.errors import Unavailable
 from tests.rows import for_each, row
 from tests.unit.anthropic_bodies import ADAPTIVE
 from tests.unit.faces.responses_answers import ABOUT, TOOLS, Scripted, asked, events_of, every_answer, streamed, whole
@@ -232,6 +238,42 @@ def is_joined(parts: list[tuple[str, str, ProviderState | None]], index: int) ->
 def has_late_refusal(parts: list[tuple[str, str, ProviderState | None]]) -> bool:
     """Whether a refusal without state, which comes at the end of a stream, is not the last part."""
     return any(kind == "refusal" and state is None for kind, _, state in parts)
+
+
+def decoded(written: bytes) -> ChatResponse:
+    """The answer in a stream as the dialect of OpenAI's Responses reads it."""
+    decoder = OPENAI_RESPONSES.decoder()
+    decoder.feed(EventStream().feed(written))
+    assert decoder.finished
+    return completed(decoder.answer)
+
+
+def completed(answer: Answer) -> ChatResponse:
+    answer.complete()
+    return answer.response()
+
+
+def test_the_providers_dialect_reads_what_the_face_writes() -> None:
+    for name, chunks in every_answer():
+        wanted: ChatResponse = chunks[-1].response
+        for read_so in (decoded(streamed(chunks)), completed(OPENAI_RESPONSES.read(whole(chunks)))):
+            with row(name):
+                assert read_so.text == wanted.text
+                assert [call.id for call in read_so.tool_calls] == [call.id for call in wanted.tool_calls]
+                assert read_so.usage == wanted.usage
+                silent = wanted.finish_reason == "refusal" and not has_refusal(wanted)
+                assert read_so.finish_reason == ("content_filter" if silent else wanted.finish_reason)
+
+
+def has_refusal(response: ChatResponse) -> bool:
+    return any(part.refusal for part in response.message.parts)
+
+
+def test_the_providers_dialect_takes_no_failure_for_an_answer() -> None:
+    encoder = asked().encoder(ABOUT)
+    written = encoder.feed(ChatChunk(token="Hel")) + encoder.fail(Unavailable("broken off"), "r1")
+    with pytest.raises(Fault):
+        decoded(written)
 
 
 def test_usage_that_is_not_known_is_null() -> None:

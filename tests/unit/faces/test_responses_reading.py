@@ -85,6 +85,14 @@ MEMBERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             )
         },
     ),
+    "schema with a description": (
+        {"text": {"format": {"type": "json_schema", "schema": {"type": "object"}, "description": "An answer."}}},
+        {
+            "response_format": ResponseFormat(
+                type="json_schema", schema_json='{"description":"An answer.","type": "object"}'
+            )
+        },
+    ),
     "nothing": (
         {
             "background": False,

@@ -13,9 +13,9 @@ import msgspec
 from proto import models_pb2
 from services.models.faces.base import About
 from services.models.faces.chat_completions.annotations import annotations_of
-from services.models.faces.chat_completions.custom_input import input_in
 from services.models.faces.chat_completions.kept_state import details_of
 from services.models.faces.chat_completions.tools import CUSTOM, FUNCTION
+from services.models.providers.lowered_tools import raised_input
 from services.shared.json_text import encode
 
 FINISH_REASONS = {
@@ -89,7 +89,7 @@ def write_extras(response: models_pb2.ChatResponse) -> bytes:
 
 def _call(call: models_pb2.ToolCall, custom_tools: Collection[str]) -> bytes:
     if call.name in custom_tools:
-        custom = {"name": call.name, "input": input_in(call.arguments_json)}
+        custom = {"name": call.name, "input": raised_input(call.arguments_json)}
         return encode({"id": call.id, "type": CUSTOM, CUSTOM: custom})
     function = {"name": call.name, "arguments": call.arguments_json}
     return encode({"id": call.id, "type": FUNCTION, FUNCTION: function})

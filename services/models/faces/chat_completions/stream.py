@@ -12,9 +12,9 @@ from services.models.faces.chat_completions.answers import (
     write_logprobs,
     write_usage,
 )
-from services.models.faces.chat_completions.custom_input import input_in
 from services.models.faces.chat_completions.tools import CUSTOM, FUNCTION
 from services.models.faces.openai_errors import PathOf, error_object
+from services.models.providers.lowered_tools import raised_input
 from services.shared.errors import PlatformError
 from services.shared.json_text import encode, encode_any
 
@@ -134,4 +134,4 @@ def _begin_call(delta: models_pb2.ToolCallDelta, kind: str, arguments: bytes) ->
 
 
 def _input(pieces: list[str]) -> str:
-    return input_in("".join(pieces))
+    return raised_input("".join(pieces))

@@ -9,7 +9,7 @@ import msgspec
 from proto import models_pb2
 from services.models.faces.chat_completions import body
 from services.models.faces.chat_completions.cache_marks import mark_end
-from services.models.faces.shapes import Problems, is_given
+from services.models.faces.shapes import Problems, is_given, with_description
 from services.models.validation.limits import MAX_TOOLS, MAX_TOOLS_LENGTH
 from services.shared.json_text import encode
 
@@ -178,15 +178,6 @@ def read_format(raw: msgspec.Raw, problems: Problems, wanted: models_pb2.Respons
         return
     wanted.name = schema.name or ""
     if is_given(schema.schema):
-        wanted.schema_json = _described(bytes(schema.schema).decode(), schema.description)
+        wanted.schema_json = with_description(bytes(schema.schema).decode(), schema.description)
     if schema.strict is not None:
         wanted.strict = schema.strict
-
-
-def _described(schema: str, description: str | None) -> str:
-    """The schema with the description of the format, unless it has one of its own."""
-    if not description or not schema.startswith("{") or "description" in _members.decode(schema):
-        return schema
-    rest = schema[1:].lstrip()
-    comma = "" if rest.startswith("}") else ","
-    return f'{{"description":{encode(description).decode()}{comma}{rest}'

@@ -10,7 +10,15 @@ import msgspec
 from proto import models_pb2
 from services.models.faces.responses.input_items import InputReader, MessagePlace
 from services.models.faces.responses.tools import Names, ToolReader
-from services.models.faces.shapes import ABSENT, INT32, Problems, begins_with, is_given, with_whole_characters
+from services.models.faces.shapes import (
+    ABSENT,
+    INT32,
+    Problems,
+    begins_with,
+    is_given,
+    with_description,
+    with_whole_characters,
+)
 from services.models.providers.openai.common.responses_members import RESPONSES_MEMBERS
 from services.models.providers.requests.options import QUESTION_MEMBERS
 from services.models.validation.extra_body import reserved_in
@@ -306,7 +314,7 @@ class _Reading:
         response_format.type = wanted.type or ""
         response_format.name = wanted.name or ""
         if is_given(wanted.schema):
-            response_format.schema_json = bytes(wanted.schema).decode()
+            response_format.schema_json = with_description(bytes(wanted.schema).decode(), wanted.description)
         if wanted.strict is not None:
             response_format.strict = wanted.strict
 
