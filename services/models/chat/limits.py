@@ -24,21 +24,17 @@ from services.shared.call import Call
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.identity import MAX_KNOWN, Identity
 
-Asked: TypeAlias = tuple[str, str, str, str]
-"""The facts of a chat that limits depend on: its end user, and the model as it was asked for, its provider and its name
-there."""
-
-MAX_FITTING = 256
-"""Kinds of calls of one caller whose limits are remembered."""
+MAX_FITTING = 4096
+"""Kinds of calls whose limits are remembered."""
 
 NOTHING = Estimate(0, 0)
 """The estimate where no limit asks for one."""
 
 
 class CallerLimits:
-    """The limits of one caller, with those that its calls may fit."""
+    """The limits of one caller: the same object as long as neither changes."""
 
-    __slots__ = ("fitting", "key_id", "project_id", "rules", "team_id", "user_id")
+    __slots__ = ("by_end_user", "key_id", "project_id", "rules", "team_id", "user_id")
 
     def __init__(self, identity: Identity, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
@@ -46,22 +42,18 @@ class CallerLimits:
         self.project_id = identity.project_id
         self.key_id = identity.key_id
         self.user_id = identity.user_id
-        self.fitting: dict[Asked, FittingCalls] = {}
-        """The limits of calls that may fit them, by what was asked."""
+        self.by_end_user = any(rule.scope_kind == "end_user" for rule in rules)
+        """Whether some of them are of its end users."""
 
-    def facts(self, asked: Asked) -> Facts:
+    def facts(self, end_user: str, model: str, provider: str, served: str) -> Facts:
         """The facts of a call."""
-        end_user, model, provider, served = asked
         names = (model, served, f"{provider}/{served}")
         return Facts(self.team_id, self.project_id, self.key_id, self.user_id, end_user, names)
 
-    def keep(self, asked: Asked, calls: FittingCalls | None) -> None:
-        """Keeps the limits of calls that ask for the same."""
-        if calls is None:
-            return
-        if len(self.fitting) >= MAX_FITTING:
-            self.fitting.clear()
-        self.fitting[asked] = calls
+
+Asked: TypeAlias = tuple[CallerLimits, str, str, str, str]
+"""The facts of a chat that its limits depend on: those of its caller, its end user where a limit is of such, and the
+model as it was asked for, its provider and its name there."""
 
 
 class ChatLimits:
@@ -72,8 +64,10 @@ class ChatLimits:
         self.estimator = estimator
         self.meter = meter
         self.alerts = alerts
-        self._callers: dict[int, tuple[Identity, CallerLimits]] = {}
+        self._identified: dict[int, tuple[Identity, CallerLimits]] = {}
         """The limits of identities, with these, by their ids."""
+        self._callers: dict[tuple[int, str, str, str, str], CallerLimits] = {}
+        self._fitting: dict[Asked, FittingCalls] = {}
 
     def open(self, call: Call) -> LimitedChat:
         """The limits of a chat, which is not admitted yet."""
@@ -90,13 +84,39 @@ class ChatLimits:
 
     def of(self, identity: Identity) -> CallerLimits:
         """The limits of an identity, which are remembered for its next call. Raises as `read_rules` does."""
-        known = self._callers.get(id(identity))
+        known = self._identified.get(id(identity))
         # As long as an identity is kept here, no other one has its id.
         if known is None:
+            if len(self._identified) >= MAX_KNOWN:
+                self._identified.clear()
+            known = self._identified[id(identity)] = identity, self._caller(identity)
+        return known[1]
+
+    def _caller(self, identity: Identity) -> CallerLimits:
+        """The limits of a caller, which has a new identity every few seconds."""
+        rules = read_rules(identity.limits)
+        # As long as the rules are kept here, no others have their id.
+        key = (id(rules), identity.team_id, identity.project_id, identity.key_id, identity.user_id)
+        caller = self._callers.get(key)
+        if caller is None:
             if len(self._callers) >= MAX_KNOWN:
                 self._callers.clear()
-            known = self._callers[id(identity)] = identity, CallerLimits(identity, read_rules(identity.limits))
-        return known[1]
+            caller = self._callers[key] = CallerLimits(identity, rules)
+        return caller
+
+    def fitting_calls(self, asked: Asked) -> FittingCalls | None:
+        """The limits of calls that ask for the same, if they may fit them. Raises as `Limiter.fitting_calls` does."""
+        return self._fitting.get(asked) or self.renew_fitting_calls(asked)
+
+    def renew_fitting_calls(self, asked: Asked) -> FittingCalls | None:
+        """The same, found anew."""
+        caller, *names = asked
+        calls = self.limiter.fitting_calls(caller.facts(*names), caller.rules)
+        if calls:
+            if len(self._fitting) >= MAX_FITTING:
+                self._fitting.clear()
+            self._fitting[asked] = calls
+        return calls
 
 
 class LimitedChat:
@@ -146,17 +166,16 @@ class LimitedChat:
         identity = self._call.identity
         if identity is None or not identity.limits:
             return
-        served = target.registered_model or target.model
-        asked = (conversation.request.end_user_id, model, target.provider, served)
+        limits = self._limits
+        caller = limits.of(identity)
+        end_user = conversation.request.end_user_id if caller.by_end_user else ""
+        asked = (caller, end_user, model, target.provider, target.registered_model or target.model)
         if asked == self._admitted:
             return
         if self._admission:
             await self._settle_attempts(account)
-        self._admissions += 1
-        limits = self._limits
-        caller = limits.of(identity)
-        calls = None if self._counted else caller.fitting.get(asked)
         self._began = time.perf_counter()
+        calls = None if self._counted else limits.fitting_calls(asked)
         estimate = NOTHING
         if calls is None or calls.needs_estimate:
             estimate = limits.estimator.estimate(conversation, target, caller.project_id)
@@ -166,19 +185,20 @@ class LimitedChat:
             self._tell(fitting.told)
             FITTING_CALLS.note((limits.meter, calls, time.perf_counter() - self._began))
         else:
-            await self._ask(caller, asked, estimate)
+            await self._ask(asked, estimate)
+            if calls and not calls.are_current:
+                limits.renew_fitting_calls(asked)
         self._admitted, self._admitted_model, self._admitted_target = asked, model, target
 
-    async def _ask(self, caller: CallerLimits, asked: Asked, estimate: Estimate) -> None:
+    async def _ask(self, asked: Asked, estimate: Estimate) -> None:
         """Admits the chat by a decision of the limiter."""
-        facts, limiter = caller.facts(asked), self._limits.limiter
+        caller, *names = asked
         rules = _rules_without(caller.rules, self._counted) if self._counted else caller.rules
+        self._admissions += 1
         # A store settles each id once.
         call_id = self._call.call_id if self._admissions == 1 else f"{self._call.call_id}/{self._admissions}"
-        self._admission = await limiter.admit(facts, rules, estimate, call_id, self._note)
-        known = caller.fitting.get(asked)
-        if not self._counted and (known is None or not known.are_current):
-            caller.keep(asked, limiter.fitting_calls(facts, rules))
+        facts = caller.facts(*names)
+        self._admission = await self._limits.limiter.admit(facts, rules, estimate, call_id, self._note)
 
     async def _settle_attempts(self, account: Account) -> None:
         """Settles the reservation of a model that has not answered."""
