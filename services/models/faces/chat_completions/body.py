@@ -84,6 +84,10 @@ class File(msgspec.Struct):
     filename: str | None = None
 
 
+class Thought(msgspec.Struct):
+    text: str | None = None
+
+
 class Part(msgspec.Struct):
     type: str
     text: str | None = None

@@ -24,7 +24,7 @@ KNOWN_TYPES = ", ".join(["text", "refusal", *sorted(MEDIA_MEMBERS)])
 
 _messages = msgspec.json.Decoder(list[body.Message])
 _text = msgspec.json.Decoder(str)
-_any = msgspec.json.Decoder()
+_thoughts = msgspec.json.Decoder(str | list[body.Thought])
 
 
 class MessageReader:
@@ -207,9 +207,9 @@ class MessageReader:
 
 
 def _thought(value: msgspec.Raw) -> str:
-    """The text of a thought: a text, or a list of parts as Mistral's models write it."""
-    thought = _any.decode(value) if is_given(value) else ""
-    if isinstance(thought, str):
-        return thought
-    parts = thought if isinstance(thought, list) else []
-    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+    """The text of a thought: a text, or a list of parts as Mistral's models write it; "" for anything else."""
+    try:
+        thought = _thoughts.decode(value)
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    return thought if isinstance(thought, str) else "".join([piece.text or "" for piece in thought])

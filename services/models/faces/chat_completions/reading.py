@@ -34,7 +34,6 @@ class _Large(msgspec.Struct):
     messages: msgspec.Raw = ABSENT
     input: msgspec.Raw = ABSENT
     tools: msgspec.Raw = ABSENT
-    tool_choice: msgspec.Raw = ABSENT
     response_format: msgspec.Raw = ABSENT
     genai: msgspec.Raw = ABSENT
 
