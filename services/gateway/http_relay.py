@@ -42,7 +42,7 @@ class HttpRelay(TcpPort):
         *,
         exposed: bool,
     ) -> None:
-        super().__init__(lambda: _Incoming(self))
+        super().__init__(lambda: _Incoming(self), "GATEWAY_HTTP_PORT")
         self.exposed = exposed
         self.quota = FairQuota(max_connections)
         self.connections: set[_Incoming] = set()

@@ -80,6 +80,7 @@ from services.shared.server import Server, announce, run, serve
 from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
+from services.shared.tcp_port import check_named_port
 from services.shared.tls import ServerTls, open_client_tls, open_server_tls
 from services.shared.tracing import open_tracing
 
@@ -273,6 +274,7 @@ async def start() -> None:
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
+    check_named_port(settings.host, settings.http_port, "MODELS_HTTP_PORT")
     tls = open_server_tls(settings, log)
     signer = open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address})
     PROCESS_CALLERS.require(signer)

@@ -38,7 +38,7 @@ class HttpPort(TcpPort):
         self._config.load()
         self._state = ServerState()
         self._peers = Peers(max_connections, frozenset(relays), exposed=exposed)
-        super().__init__(lambda: Connection(self._config, self._state, self._peers))
+        super().__init__(lambda: Connection(self._config, self._state, self._peers), "MODELS_HTTP_PORT")
 
     async def stop(self, grace_seconds: float) -> None:
         """Accepts no more connections, lets running requests finish for `grace_seconds`, then cancels them."""

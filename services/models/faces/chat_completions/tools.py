@@ -46,7 +46,7 @@ class ToolReader:
 
     def read(self, tools: bytes) -> None:
         """Adds all tools to the request."""
-        if len(tools) > 2 * MAX_TOOLS_LENGTH or tools.count(b",") > MAX_COMMAS:
+        if len(tools) > MAX_COMMAS and (len(tools) > 2 * MAX_TOOLS_LENGTH or tools.count(b",") > MAX_COMMAS):
             self._problems.add("tools", f"hold JSON of more than {MAX_TOOLS_LENGTH} characters together")
             return
         given_tools = self._problems.read(tools, _raw_tools, "tools") or []
