@@ -21,6 +21,7 @@ class Glance(NamedTuple):
     max_tokens: int
     """The most tokens that it asks for; 0 if it does not say."""
     has_tools: bool
+    has_messages: bool
     asks_for_usage: bool
     """Whether a stream of Chat Completions is asked to have its usage."""
 
@@ -61,6 +62,7 @@ def glance_at(body: bytes) -> Glance | None:
         bool(seen.stream),
         max(seen.max_tokens or 0, seen.max_completion_tokens or 0, seen.max_output_tokens or 0),
         len(bytes(seen.tools)) > len(b"[]") and bytes(seen.tools) != b"null",
+        bool(bytes(seen.messages)),
         # Options without it are left as they are: the usage is then estimated.
         seen.stream_options is not None,
     )

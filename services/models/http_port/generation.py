@@ -194,7 +194,7 @@ class _Answering:
     def _forwardable(self, data: bytes, model: str) -> Forwardable | None:
         """The request as one to forward; None where it must be translated."""
         glance = None if model or uses_features(self._exchange.headers) else glance_at(data)
-        if glance is None:
+        if glance is None or (self._face.name == "chat_completions" and not glance.has_messages):
             return None
         request = models_pb2.ChatRequest(model=glance.model)
         if 0 < glance.max_tokens <= MAX_INT_32:

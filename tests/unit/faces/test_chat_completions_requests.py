@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto import models_pb2
+from services.models.faces.base import About
 from services.models.faces.chat_completions.face import CHAT_COMPLETIONS
+from services.models.faces.responses.face import RESPONSES
 from services.models.validation.request import check_chat_request
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
@@ -73,6 +75,22 @@ def test_members_that_the_contract_has_no_place_for_are_options_byte_for_byte() 
     assert dict(options) == dict.fromkeys(
         ["openai", "openai-compatible", "vllm"], '{"logit_bias":{"50256":-1e2},"store":true}'
     )
+
+
+def test_body_of_responses_is_read_as_such_and_answered_as_a_completion() -> None:
+    """As Cursor's agents send it."""
+    tool = {"type": "custom", "name": "edit", "format": {"type": "text"}}
+    body = json.dumps({"model": "m", "input": "Hi", "tools": [tool], "stream": True, "max_output_tokens": 9}).encode()
+    completion = CHAT_COMPLETIONS.read(body)
+    assert completion.request == RESPONSES.read(body).request
+    assert completion.streams
+    assert completion.path_of("config.max_tokens") == "max_output_tokens"
+    call = models_pb2.ToolCall(id="c1", name="edit", arguments_json='{"input":"x"}')
+    response = models_pb2.ChatResponse(tool_calls=[call], finish_reason="tool_calls")
+    response.message.CopyFrom(models_pb2.ChatMessage(role="assistant", tool_calls=[call]))
+    answer = json.loads(completion.whole(response, About("1", 1)))
+    assert answer["object"] == "chat.completion"
+    assert answer["choices"][0]["message"]["tool_calls"][0]["type"] == "custom"
 
 
 def test_the_platforms_own_member_is_handed_on_as_it_is_written() -> None:
@@ -285,7 +303,8 @@ def test_schemas_of_answers_keep_their_bytes_and_get_the_description_of_their_fo
         (b'{"messages":[],"n":2}', "n", "must be 1"),
         (b'{"messages":[],"functions":[]}', "functions", "is no longer a member; use tools"),
         (b'{"messages":[],"background":true}', "background", "is no member of a request to Chat Completions"),
-        (b'{"input":"Hi"}', "input", "is a member of requests to Responses"),
+        (b'{"input":"Hi","messages":[]}', "input", "is a member of requests to Responses"),
+        (b'{"model":"m","input":[{"type":"message","role":"nobody","content":"Hi"}]}', "input[0].role", "must be"),
         (b'{"messages":[],"tools":[{"type":"function"}]}', "tools[0].function", "is required"),
         (b'{"messages":[],"tools":[{"type":"function","function":{}}]}', "tools[0].function.name", "is required"),
         (b'{"messages":[],"tool_choice":"always"}', "tool_choice", "must be none, auto or required"),

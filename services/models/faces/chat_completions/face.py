@@ -44,7 +44,7 @@ class AskedCompletion:
         )
 
     def path_of(self, field: str) -> str:
-        return path_of(field, self._read)
+        return self._read.path_of(field) if self._read.path_of else path_of(field, self._read)
 
 
 class ChatCompletionsFace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,7 +10,8 @@ import msgspec
 from proto import models_pb2
 from services.models.faces.chat_completions.body import Body
 from services.models.faces.chat_completions.messages import MessageReader
-from services.models.faces.chat_completions.tools import ToolReader, read_format
+from services.models.faces.chat_completions.tools import CUSTOM, ToolReader, read_format
+from services.models.faces.responses.face import RESPONSES
 from services.models.faces.shapes import ABSENT, INT32, INT64, Problems, is_given, with_whole_characters
 from services.models.providers.requests.options import QUESTION_MEMBERS
 from services.models.validation.extra_body import reserved_in
@@ -56,13 +57,33 @@ class BodyRead(NamedTuple):
     """The members that stand for fields of the contract which several members stand for."""
     places: Sequence[Sequence[str]]
     tool_places: Sequence[str]
+    path_of: Callable[[str], str] | None = None
+    """The paths of a body that has another form than the dialect's."""
 
 
 def read_body(data: bytes, model: str) -> BodyRead:
     """Raises InvalidRequest naming the wrong members."""
     problems = Problems()
     body, members = _decode(data, problems)
+    if is_given(body.input) and not is_given(body.messages):
+        return _read_responses_body(data, body, model)
     return _Reading(body, members, problems).result(model)
+
+
+def _read_responses_body(data: bytes, body: Body, model: str) -> BodyRead:
+    """A body of Responses, which Cursor's agents send, and read completions in return."""
+    asked = RESPONSES.read(data, model)
+    return BodyRead(
+        request=asked.request,
+        streams=asked.streams,
+        includes_usage=bool(body.stream_options and body.stream_options.include_usage),
+        platform=asked.platform,
+        custom_tools=[tool.name for tool in asked.request.tools if tool.provider_tool.type == CUSTOM],
+        members={},
+        places=(),
+        tool_places=(),
+        path_of=asked.path_of,
+    )
 
 
 def _decode(data: bytes, problems: Problems) -> tuple[Body, Mapping[str, msgspec.Raw]]:
@@ -134,11 +155,10 @@ class _Reading:
 
     def _refuse_meaningless(self) -> None:
         body, problems = self._body, self._problems
-        if not is_given(body.messages) and not is_given(body.input):
+        if not is_given(body.messages):
             problems.add("messages", "is required")
         elif is_given(body.input):
-            # Cursor's agents send bodies of Responses here, and read completions.
-            problems.refuse("input", "is a member of requests to Responses; send messages")
+            problems.refuse("input", "is a member of requests to Responses; send messages alone")
         if body.n not in (None, 1):
             problems.refuse("n", "must be 1: each request has one answer; send it several times")
         for name in ("functions", "function_call"):
