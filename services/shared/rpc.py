@@ -61,6 +61,8 @@ class DefaultDeadlines(NamedTuple):
 
     generation: float = 600.0
     other: float = 60.0
+    http: float = 3600.0
+    """Of generation over HTTP, whose callers cannot set one, and read streams for as long as they come."""
 
 
 DEFAULT_DEADLINES = DefaultDeadlines()

@@ -44,9 +44,7 @@ def make_port(
 ) -> HttpPort:
     """The port, not bound yet. `hosts` are names of this machine beside `localhost`, `origins` those whose pages may
     ask, `relays` the addresses that say whom they relay, and `exposed` says whether strangers can reach the port."""
-    boundary = Boundary(
-        log, callers, PROCESS_INTAKE, generation, PROCESS_ADMISSION, PROCESS_CALLS, deadlines.generation
-    )
+    boundary = Boundary(log, callers, PROCESS_INTAKE, generation, PROCESS_ADMISSION, PROCESS_CALLS, deadlines.http)
     # Where every caller has a key, a page that has led its name here has none.
     browsers = Browsers(None if callers.are_required else hosts, origins)
     parts = Generation(boundary, chats), Counting(boundary, chats), Listings(boundary, directory)
