@@ -1,6 +1,6 @@
 """Peers: other gateways and the Model Service's HTTP port, in front of the same mock provider.
 
-python -m benchmarks.peers            # about 4 minutes, once the peers are installed
+python -m benchmarks.peers            # about 3 minutes, once the peers are installed
 python -m benchmarks.peers --quick    # under 2 minutes, rougher
 """
 
@@ -51,7 +51,7 @@ class Scale(NamedTuple):
     """After which a crowd is given up."""
 
 
-FULL = Scale(7, 3, 480, 16, Work(75, PACE_MS), 60, 1000, 60.0)
+FULL = Scale(7, 2, 480, 16, Work(75, PACE_MS), 60, 1000, 40.0)
 QUICK = Scale(3, 1, 320, 16, Work(50, PACE_MS), 40, 300, 20.0)
 CROWD = Work(50, PACE_MS)
 

@@ -107,5 +107,4 @@ class Application:
         refusal = self._refusers[dialect].refusal(error, request_id)
         headers = [(REQUEST_ID_KEY, request_id), ("request-id", request_id), *(fields or []), *refusal.headers]
         # Its body is not read, so that the connection cannot be used again.
-        headers.append(("connection", "close"))
-        await exchange.respond(status or refusal.status, headers, refusal.body)
+        await exchange.respond(status or refusal.status, headers, refusal.body, closes=True)

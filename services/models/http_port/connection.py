@@ -7,10 +7,16 @@ left only when that asks. Here the client's leaving cancels the task that answer
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from services.shared.fair_quota import FairQuota
@@ -113,6 +119,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.scope["connection"] = self  # type: ignore[typeddict-unknown-key]
+        cycle.scope["cycle"] = cycle  # type: ignore[typeddict-unknown-key]
         # One task for each request, as uvicorn does it, and known here.
         task = self._answering = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
@@ -132,6 +139,34 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     # ------------------------------------------------------------------------------------------- of an exchange
+
+    async def write_response(
+        self, cycle: RequestResponseCycle, status: int, fields: Iterable[tuple[bytes, bytes]], body: bytes, *, closes: bool
+    ) -> None:
+        """Writes a whole response, whose fields say its length, in one piece: uvicorn would write its head alone. With
+        `closes`, the connection is not used again."""
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
+        head = [STATUS_LINE[status]]
+        for name, value in fields:
+            if HEADER_VALUE_RE.search(value):
+                raise RuntimeError("Invalid HTTP header value.")
+            head += (name, b": ", value, b"\r\n")
+        cycle.keep_alive = cycle.keep_alive and not closes
+        if not cycle.keep_alive:
+            head.append(b"connection: close\r\n")
+        head.append(b"\r\n")
+        if cycle.scope["method"] != "HEAD":
+            head.append(body)
+        self.transport.write(b"".join(head))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def write_chunk(self, data: bytes) -> None:
         """Writes a piece of a body that was begun, at once; what a client does not read is `is_full`."""

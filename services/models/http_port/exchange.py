@@ -44,6 +44,7 @@ class HttpExchange:
         self.raw_path: str = scope["raw_path"].decode("latin-1")
         self.query: bytes = scope["query_string"]
         self.connection: Connection = scope["connection"]
+        self._cycle = scope["cycle"]
         self.started = time.perf_counter()
         self.status = 0
         """The status of the response; 0 while it has not begun."""
@@ -111,14 +112,15 @@ class HttpExchange:
 
     # --------------------------------------------------------------------------------------------- the response
 
-    async def respond(self, status: int, headers: Fields, body: bytes, content_type: str = JSON) -> None:
-        """Sends a whole response."""
+    async def respond(
+        self, status: int, headers: Fields, body: bytes, content_type: str = JSON, *, closes: bool = False
+    ) -> None:
+        """Sends a whole response; with `closes`, the last one of its connection."""
         self.status = status
         fields = [*_encoded(headers), (b"content-length", b"%d" % len(body))]
         if body:
             fields.append((b"content-type", content_type.encode()))
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body})
+        await self.connection.write_response(self._cycle, status, fields, body, closes=closes)
 
     async def begin_events(self, headers: Fields) -> None:
         """Sends the head of a response in events."""
