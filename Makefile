@@ -22,7 +22,7 @@ SOURCES := services genai_platform examples tests benchmarks docs requirements t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lint format types proto sdk bench fuzz fuzz-short mutation chaos soak lock sbom clean
+.PHONY: help setup quickstart test check lint format types proto sdk bench bench-peers fuzz fuzz-short mutation chaos soak lock sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.crowds
 	$(BIN)/python -m benchmarks.guarded
+
+bench-peers: setup ## Measure other gateways and the HTTP port on the same work; PEERS="--only Envoy" for some
+	$(BIN)/python -m benchmarks.peers $(PEERS)
 
 fuzz: setup ## Send 100,000 mutated messages, frames, answers, streams and schemas each; FUZZ="streams" for some
 	$(BIN)/python -m tests.fuzz $(FUZZ)

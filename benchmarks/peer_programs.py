@@ -284,6 +284,8 @@ def _launch_litellm(installed: Path, upstream: str, directory: Path) -> Launch:
             "LITELLM_LOG": "ERROR",
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_MODE": "PRODUCTION",
+            # It takes the same token a hundred times over for a loop.
+            "REPEATED_STREAMING_CHUNK_LIMIT": "1000000",
             # Nobody has a key in front of the others, either.
             "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
         },

@@ -141,7 +141,13 @@ class Connection(HttpToolsProtocol):
     # ------------------------------------------------------------------------------------------- of an exchange
 
     async def write_response(
-        self, cycle: RequestResponseCycle, status: int, fields: Iterable[tuple[bytes, bytes]], body: bytes, *, closes: bool
+        self,
+        cycle: RequestResponseCycle,
+        status: int,
+        fields: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        closes: bool,
     ) -> None:
         """Writes a whole response, whose fields say its length, in one piece: uvicorn would write its head alone. With
         `closes`, the connection is not used again."""

@@ -196,9 +196,7 @@ class _Relay:
 
     def release(self, *, is_failed: bool, is_done: bool) -> bytes:
         """The bytes to send now: none of those with which the answer ends, or with which it fails."""
-        end = 0
-        for match in _EVENT_END.finditer(self._held):
-            end = match.end()
+        end = _end_of_events(self._held)
         events, self._held = self._held[:end], self._held[end:]
         if is_failed:
             return self._named(_before_error(events))
@@ -225,7 +223,15 @@ class _Relay:
         if self._wire == "responses":
             # Further ones in an event are those of tools.
             return b"".join(_MODEL.sub(lambda _: self._name, event, count=1) for event in _split(events))
+        if events.count(b'"model"') == events.count(self._name):
+            return events
         return _MODEL.sub(lambda _: self._name, events)
+
+
+def _end_of_events(data: bytes) -> int:
+    """The place behind the last whole event; 0 where there is none."""
+    plain, with_returns = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
+    return max(plain + 2 if plain >= 0 else 0, with_returns + 3 if with_returns >= 0 else 0)
 
 
 def _before_error(events: bytes) -> bytes:

@@ -105,6 +105,19 @@ async def test_stream_comes_back_byte_for_byte(client: httpx.AsyncClient, upstre
     assert response.headers["content-type"].startswith("text/event-stream")
 
 
+async def test_stream_with_other_ends_of_lines_comes_back_byte_for_byte(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    written = [
+        text.replace("gpt-4o-2024-08-06", "gpt-4o").replace('"model": ', '"model":') for text in (piece("Hi"), END)
+    ]
+    written = [text.replace("\n", "\r\n") for text in written]
+    upstream.play(event_stream(*written))
+    asked = body_of("gpt-4o", stream=True, stream_options={"include_usage": True})
+    response = await client.post(CHAT, json=asked)
+    assert response.text == "".join(written)
+
+
 async def test_usage_that_the_client_has_not_asked_for_is_counted_and_not_sent(
     client: httpx.AsyncClient, upstream: ScriptedUpstream, log_file: LogFile
 ) -> None:
