@@ -69,7 +69,8 @@ async def started(
     """`python` with these arguments on this core, from the line that says where it listens until the block ends."""
     with tempfile.TemporaryDirectory() as directory:
         with _on_core(core):
-            variables = {**os.environ, **(settings or {})}
+            # The default is one port, for which several services would contend.
+            variables = {"MODELS_HTTP_PORT": "0", **os.environ, **(settings or {})}
             child = Measured.spawn(arguments, variables, Path(directory) / "log", stdin=subprocess.PIPE)
         try:
             yield child

@@ -29,9 +29,12 @@ def main() -> None:
     # Before the modules that make batches are imported.
     metrics.Batch = _Uncounted  # type: ignore[misc]
     if service == "models":
+        from services.models.chat import ending
         from services.models.chat.account import Account
         from services.models.chat.metrics import ChatMeter
 
+        # Read for the ledger and the metrics alone.
+        ending.counts_of = _do_nothing  # type: ignore[assignment]
         for name in ("note_chunk", "succeed", "fail"):
             setattr(ChatMeter, name, _do_nothing)
         for name in ("begin", "void"):

@@ -50,6 +50,8 @@ def local_services() -> Iterator[str]:
             environment[name] = ""
         for name in ("sessions", "models", "gateway"):
             environment[f"{name.upper()}_PORT"] = "0"
+            # The port for HTTP has no use here, and may be that of services that run already.
+            environment[f"{name.upper()}_HTTP_PORT"] = "0"
             line = stack.enter_context(_running(name, environment, directory / f"{name}.log"))
             print(f"  {line}")
             environment[f"{name.upper()}_ADDRESS"] = address = _address(line)

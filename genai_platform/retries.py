@@ -2,7 +2,8 @@
 
 An error says by its `retry_after` that waiting helps and repeating is safe: no gateway was reached, or the service has
 refused the call before it was begun. A chat whose models' servers were asked is not repeated, since the service has
-tried what may help. Reads are repeated after every `Unavailable`, since they change nothing.
+tried what may help. Reads are repeated after every `Unavailable` but a connection that TLS refuses, since they change
+nothing.
 
 Only few retries are made while most calls fail: a budget for each client bounds them, as in grpc's own throttling.
 """
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from genai_platform.errors import GenAIError, Unavailable
+from genai_platform.errors import GATEWAY_UNREACHABLE, GenAIError, Unavailable
 
 MAX_RETRIES = 2
 
@@ -90,7 +91,9 @@ class Attempts:
     def _asked_pause(self, error: GenAIError) -> float | None:
         if error.retry_after is not None and (self._is_read or not error.attempts):
             return float(error.retry_after)
-        if self._is_read and isinstance(error, Unavailable):
+        # What TLS refuses stays refused. Of a name with several addresses, the next attempt might only tell that
+        # nothing listens at another one.
+        if self._is_read and isinstance(error, Unavailable) and error.reason != GATEWAY_UNREACHABLE:
             return FIRST_PAUSE_SECONDS * 2.0**self._made
         return None
 

@@ -54,6 +54,18 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(entry.module), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of this name. A misspelt one is answered with the one that is meant, as click does where the
+        commands are imported."""
+        if args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            for meant in get_close_matches(args[0], COMMANDS, n=1):
+                ctx.fail(f"No such command {args[0]!r}. Did you mean {meant!r}?")
+        return super().resolve_command(ctx, args)
+
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Runs the program. What the machine refuses ends it with one line; a reader of its output who has gone, which
         click sees to, without a word."""

@@ -29,7 +29,7 @@ class Scope(NamedTuple):
 
 
 def _amount(limit: LimitRule) -> str:
-    return f"{limit.amount / NANO:g} usd" if limit.resource == "nano_usd" else f"{limit.amount} {limit.resource}"
+    return f"{limit.amount / NANO:.12g} usd" if limit.resource == "nano_usd" else f"{limit.amount} {limit.resource}"
 
 
 COLUMNS: Columns = {

@@ -11,8 +11,8 @@ from genai_platform.cli.platforms import opened
 from genai_platform.dicts import to_dict
 
 
-def _price(nano_usd_per_token: int) -> str:
-    return f"{nano_usd_per_token * 1_000_000 / NANO:g}"
+def _price(nano_usd: int) -> str:
+    return f"{nano_usd / NANO:.12g}"
 
 
 def _prices(info: ModelInfo) -> str:

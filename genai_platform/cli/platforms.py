@@ -9,6 +9,7 @@ from genai_platform import GenAIError, GenAIPlatform, Unauthenticated
 from genai_platform.cli.ending import EXIT_NOT_SIGNED_IN, fail, fail_interrupted
 
 HINTS = {
+    "GATEWAY_UNREACHABLE": "`genai doctor` says what is wrong",
     "MODEL_NOT_FOUND": "`genai models list` shows the names",
     "PROVIDER_NOT_CONFIGURED": "`genai models list --usable` shows the models that can be called",
     "PROMPT_NOT_FOUND": "`genai prompts list` shows the names",

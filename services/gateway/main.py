@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from services.gateway.access.settings import AccessSettings
 from services.gateway.health import GatewayServer
+from services.gateway.http_relay import HttpRelay
 from services.gateway.proxy import Proxy
 from services.gateway.routes import close_backends, open_backends
 from services.shared.admin_port import open_admin_port
 from services.shared.channels import Addresses, any_in_tls, host_and_port, split_addresses
-from services.shared.descriptors import raise_descriptor_limit
+from services.shared.descriptors import connection_limit, raise_descriptor_limit
 from services.shared.errors import StartupError
 from services.shared.identity import IdentitySigner
 from services.shared.internal_keys import open_signer
 from services.shared.logs import Log, open_log
 from services.shared.misspelt import tell_misspelt
-from services.shared.server import announce, run, serve
+from services.shared.server import Server, announce, run, serve
 from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
-from services.shared.tls import open_client_tls, open_server_tls
+from services.shared.tls import ServerTls, TlsFiles, client_context, open_client_tls, open_server_tls
 from services.shared.tracing import open_tracing
 
 if TYPE_CHECKING:
@@ -48,6 +50,20 @@ class GatewaySettings(AccessSettings):
         description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
         json_schema_extra={"example": "50061"},
     )
+    http_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        validation_alias="GATEWAY_HTTP_PORT",
+        description="port that is relayed to the HTTP port of the Model Service, for clients of OpenAI's and"
+        " Anthropic's APIs; none is open with 0",
+    )
+    models_http_address: Addresses = Field(
+        "127.0.0.1:50080",
+        validation_alias="MODELS_HTTP_ADDRESS",
+        description="`host:port` of the Model Service's port for HTTP, or of several replicas, as `MODELS_ADDRESS`; the"
+        " replicas must name this gateway in `MODELS_HTTP_RELAYS`",
+    )
     models_address: Addresses = Field(
         "127.0.0.1:50053",
         validation_alias="MODELS_ADDRESS",
@@ -69,8 +85,8 @@ async def start() -> None:
     tell_misspelt(GatewaySettings, log)
     raise_descriptor_limit(log)
     tls = open_server_tls(settings, log)
-    in_tls = any_in_tls(settings.models_address) or any_in_tls(settings.sessions_address)
-    client_tls = open_client_tls(settings, log) if in_tls else None
+    served = (settings.models_address, settings.sessions_address, settings.models_http_address)
+    client_tls = open_client_tls(settings, log) if any(map(any_in_tls, served)) else None
     addresses = {"MODELS_ADDRESS": settings.models_address, "SESSIONS_ADDRESS": settings.sessions_address}
     signer = open_signer(settings, addresses=addresses, is_called_by_services=False)
     async with contextlib.AsyncExitStack() as stack:
@@ -91,11 +107,31 @@ async def start() -> None:
         server = GatewayServer([proxy], backends, log, access)
         port = server.bind(settings.host, settings.port, tls=tls)
         _refuse_self_forwarding(settings, port)
+        http = await _bind_relay(settings, server, tls, client_tls, log)
         await server.start()
         forwarded = {backend.name: backend.replicas.addresses for backend in backends}
         routes = " and ".join(f"{name} to {served}" for name, served in forwarded.items())
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        await serve(server, settings, log, f"gateway: listening on {host}:{port}, forwarding {routes}", admin)
+        await serve(server, settings, log, f"gateway: listening on {host}:{port}{http}, forwarding {routes}", admin)
+
+
+async def _bind_relay(
+    settings: GatewaySettings, server: Server, tls: ServerTls | None, client_tls: TlsFiles | None, log: Log
+) -> str:
+    """Binds the port that is relayed, if there is to be one, and returns how it is announced. Raises StartupError."""
+    if not settings.http_port:
+        return ""
+    relay = HttpRelay(
+        split_addresses(settings.models_http_address),
+        log,
+        connection_limit() // 4,
+        functools.partial(client_context, client_tls) if client_tls else None,
+        exposed=settings.is_exposed(),
+    )
+    bound = await relay.bind(settings.host, settings.http_port, tls.http_context() if tls else None)
+    server.attach(relay)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f", {'https' if tls else 'http'}://{host}:{bound} for HTTP"
 
 
 async def _open_access(

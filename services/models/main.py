@@ -71,18 +71,19 @@ from services.shared.channels import any_in_tls
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.fair_quota import FairQuota
-from services.shared.identity import PROCESS_CALLERS
+from services.shared.identity import PROCESS_CALLERS, Callers, IdentitySigner
 from services.shared.intake import PROCESS_INTAKE
 from services.shared.internal_keys import open_signer
 from services.shared.listener import check_port
 from services.shared.logs import Log, open_log
 from services.shared.misspelt import tell_misspelt
 from services.shared.rpc import NoSuchMethod, service_handler
-from services.shared.server import announce, run, serve
+from services.shared.server import Server, announce, run, serve
 from services.shared.settings import load_settings
 from services.shared.settings_help import describe_environment
 from services.shared.storage_health import StorageServer
-from services.shared.tls import open_client_tls, open_server_tls
+from services.shared.tcp_port import check_named_port
+from services.shared.tls import ServerTls, open_client_tls, open_server_tls
 from services.shared.tracing import open_tracing
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -103,6 +104,8 @@ class Service(NamedTuple):
     """The Model Service, ready to be served."""
 
     servicer: ModelServicer
+    chats: ChatService
+    directory: ModelDirectory
     usage: UsageServicer
     content: ContentServicer
     description: str
@@ -188,6 +191,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
         proxies = f", proxies: {', '.join(shown)}" if (shown := network.proxies.shown()) else ""
         yield Service(
             servicer,
+            chats,
+            directory,
             UsageServicer(ledger, trust, caller_limits.standings, StoredPrices(registry)),
             ContentServicer(content),
             f"data in {database.location}, {providers_text}{proxies}",
@@ -271,12 +276,15 @@ async def start() -> None:
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
+    check_named_port(settings.host, settings.http_port, "MODELS_HTTP_PORT")
     tls = open_server_tls(settings, log)
-    PROCESS_CALLERS.require(open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address}))
+    signer = open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address})
+    PROCESS_CALLERS.require(signer)
     async with (
         open_admin_port("models", settings.admin_host, settings.admin_port, log) as admin,
         open_tracing("models", settings.otlp_endpoint, log),
         open_service(settings, log) as service,
+        _open_http_callers(settings, signer, log) as http_callers,
     ):
         # Chats need no database: they are answered from memory.
         names = [SERVICE.full_name, USAGE_SERVICE.full_name, CONTENT_SERVICE.full_name]
@@ -289,9 +297,64 @@ async def start() -> None:
         server.add(service_handler(service.content, CONTENT_SERVICE, log))
         server.add(NoSuchMethod(names, log))
         tell_backlog(server.health, SERVICE.full_name, PROCESS_INTAKE)
+        http = await _bind_http(settings, service, server, tls, http_callers, generation, log)
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        await serve(server, settings, log, f"models: listening on {host}:{port}, {service.description}", admin)
+        await serve(server, settings, log, f"models: listening on {host}:{port}{http}, {service.description}", admin)
+
+
+@contextlib.asynccontextmanager
+async def _open_http_callers(
+    settings: ModelsSettings, signer: IdentitySigner | None, log: Log
+) -> AsyncIterator[Callers]:
+    """Opens the check of who calls over HTTP, for the length of a block: no gateway has asked before. Raises
+    StartupError."""
+    if signer is None or not settings.http_port:
+        yield Callers()
+        return
+    # Here, because a service that asks nobody who calls does not need it.
+    from services.gateway.access.access import open_authenticator
+
+    async with open_authenticator(settings, signer, log) as opened:
+        yield opened.authenticator
+
+
+async def _bind_http(
+    settings: ModelsSettings,
+    service: Service,
+    server: Server,
+    tls: ServerTls | None,
+    callers: Callers,
+    generation: Admission,
+    log: Log,
+) -> str:
+    """Binds the port for HTTP, if there is to be one, and returns how it is announced. Raises StartupError."""
+    if not settings.http_port:
+        return ""
+    # Here, because it loads a server that is not needed without it.
+    from services.models.http_port.opening import make_port
+
+    port = make_port(
+        service.chats,
+        service.directory,
+        log,
+        callers,
+        generation,
+        max_connections=descriptors.connection_limit() // 6,
+        hosts=split_names(settings.http_hosts),
+        origins=split_names(settings.http_origins),
+        relays=split_names(settings.http_relays),
+        exposed=settings.is_exposed(),
+    )
+    bound = await port.bind(settings.host, settings.http_port, tls.http_context() if tls else None)
+    server.attach(port)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f", {'https' if tls else 'http'}://{host}:{bound} for HTTP"
+
+
+def split_names(text: str) -> list[str]:
+    """The names in a setting with commas between them."""
+    return [name for name in map(str.strip, text.split(",")) if name]
 
 
 async def migrate() -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, create_model
 
+from services.gateway.access.settings import AccessSettings
 from services.models.attempts.limits import MAX_ATTEMPTS
 from services.models.capture.policy import NOTHING, CapturePolicy, read_policy
 from services.models.capture.redaction import KINDS, Kind
@@ -29,12 +30,12 @@ from services.shared import descriptors
 from services.shared.channels import Addresses
 from services.shared.database import sqlite_url
 from services.shared.errors import StartupError
-from services.shared.settings import ClientSettings, is_loopback
+from services.shared.settings import is_loopback
 
 _NOT_IN_IDENTIFIERS = re.compile(r"\W")
 
 
-class ModelsSettings(ClientSettings):
+class ModelsSettings(AccessSettings):
     """The Model Service's settings, except the accounts at vendors, which `settings_with` adds."""
 
     vendors: ClassVar[Mapping[str, Vendor]] = {}
@@ -49,6 +50,33 @@ class ModelsSettings(ClientSettings):
         validation_alias="MODELS_ADMIN_PORT",
         description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
         json_schema_extra={"example": "50063"},
+    )
+    http_port: int = Field(
+        50080,
+        ge=0,
+        le=65535,
+        validation_alias="MODELS_HTTP_PORT",
+        description="port for clients of OpenAI's and Anthropic's APIs, over HTTP; none is open with 0",
+    )
+    http_hosts: str = Field(
+        "",
+        validation_alias="MODELS_HTTP_HOSTS",
+        description="host names by which clients reach that port, beside `localhost` and IP addresses, with commas"
+        " between them; without `AUTH_MODE=required` other names are refused, because a web page could make one lead"
+        " here",
+        json_schema_extra={"example": "models.internal"},
+    )
+    http_origins: str = Field(
+        "",
+        validation_alias="MODELS_HTTP_ORIGINS",
+        description="origins whose web pages may use that port, with commas between them, `*` for all; none without it",
+        json_schema_extra={"example": "https://app.example.com"},
+    )
+    http_relays: str = Field(
+        "127.0.0.1,::1",
+        validation_alias="MODELS_HTTP_RELAYS",
+        description="IP addresses of gateways and proxies that relay that port's connections and say in a PROXY header"
+        " whose they are, with commas between them",
     )
     database_url: SecretStr | None = Field(
         None,

@@ -94,6 +94,11 @@ class Call:
         """The error that the call ends with, after `interrupt`."""
         self._task = asyncio.current_task()
 
+    def begin_stream(self) -> None:
+        """Makes it a call of a stream, where only its request says so."""
+        self.is_stream = True
+        PROCESS_STREAMS.started += 1
+
     def interrupt(self, error: errors.PlatformError) -> None:
         """Ends the call with an error, wherever it is. Call it from another task."""
         assert self._task
@@ -109,7 +114,7 @@ class Call:
         """The project that the call, and all that it creates, belongs to; empty where nobody is asked who calls."""
         return self.identity.project_id if self.identity else ""
 
-    async def identify(self, callers: Callers, scope: str, context: grpc.aio.ServicerContext) -> None:
+    async def identify(self, callers: Callers, scope: str, context: grpc.aio.ServicerContext | None) -> None:
         """Finds out who calls. Raises as `Callers.identify` does."""
         identity = await callers.identify(self.metadata, scope, self.caller, context)
         if identity:
@@ -119,7 +124,7 @@ class Call:
         """Sets who calls, for the log too."""
         self.identity = identity
         IDENTITY.set(identity)
-        self.log_fields.update(key_id=identity.key_id, team=identity.team_id, project=identity.project_id)
+        self.log_fields |= identity.logged
 
     def remaining_seconds(self) -> float | None:
         """The seconds until the caller's deadline, or None if it set none."""

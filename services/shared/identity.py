@@ -51,6 +51,8 @@ class Identity(msgspec.Struct, frozen=True):
     limits: tuple[LimitRule, ...]
     tags: dict[str, str]
     required_tags: tuple[str, ...]
+    logged: dict[str, str]
+    """The fields of the log lines of its calls."""
 
     @classmethod
     def of(cls, message: CallerIdentity) -> Identity:
@@ -66,6 +68,7 @@ class Identity(msgspec.Struct, frozen=True):
             tuple(message.limits),
             dict(message.tags),
             tuple(message.required_tags),
+            {"key_id": message.key_id, "team": message.team_id, "project": message.project_id},
         )
 
 
@@ -150,16 +153,18 @@ class Callers:
         Raises Unauthenticated KEY_MISSING or IDENTITY_INVALID, and PermissionDenied SCOPE_MISSING for a caller without
         the scope.
         """
-        if self._signer is None:
+        signer = self._signer
+        if signer is None:
             return None
-        values = [value for key, value in metadata if key == IDENTITY_KEY]
-        if not values:
+        fields = dict(metadata)
+        value = fields.get(IDENTITY_KEY)
+        if value is None:
             raise Unauthenticated(
                 "the call does not say who calls; send it to the gateway, with an API key", reason="KEY_MISSING"
             )
-        if len(values) > 1 or not isinstance(values[0], bytes):
+        if not isinstance(value, bytes) or (len(fields) < len(metadata) and _count(metadata, IDENTITY_KEY) > 1):
             raise _invalid("there must be exactly one")
-        identity = self._signer.read(values[0])
+        identity = signer.read(value)
         check_scope(identity, scope)
         return identity
 
@@ -192,6 +197,10 @@ def scope_of(method: MethodDescriptor) -> str:
     """The scope that callers of a method need."""
     # The stubs that protoc writes have no types for extensions.
     return str(method.GetOptions().Extensions[models_pb2.scope])  # type: ignore[index]
+
+
+def _count(metadata: Metadata, wanted: str) -> int:
+    return sum(key == wanted for key, _ in metadata)
 
 
 def _signature(key: bytes, data: bytes) -> bytes:

@@ -350,11 +350,28 @@ async def fail_call(
         await _end_call(log, method, error, call, context)
     finally:
         # The error refers to frames, which refer to the request and to the error: a cycle that is collected much later.
-        _forget_frames(error)
+        forget_frames(error)
     raise AssertionError("abort raises")
 
 
-def _forget_frames(error: BaseException | None) -> None:
+def record_failure(log: Log, method: str, error: BaseException, call: Call) -> errors.PlatformError:
+    """Writes the log line of a call that has failed, and returns the error for its caller. Raises CancelledError for a
+    call whose caller has left, or whose server stops."""
+    if is_call_end(error) and call.interruption:
+        error = call.interruption
+    if is_call_end(error):
+        record_call(log, method, call, describe_end(error, call).code)
+        raise asyncio.CancelledError
+    if not isinstance(error, errors.PlatformError):
+        log.error("unexpected error", error=error, request_id=call.request_id, method=method)
+        error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
+    call.log_fields.update(error.logged)
+    record_call(log, method, call, STATUS_CODES[type(error)].name, error.reason)
+    return error
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drops the frames of an error that has been answered."""
     while error:
         error.__traceback__ = None
         error = error.__context__
@@ -363,19 +380,10 @@ def _forget_frames(error: BaseException | None) -> None:
 async def _end_call(
     log: Log, method: str, error: BaseException, call: Call, context: grpc.aio.ServicerContext
 ) -> NoReturn:
-    if is_call_end(error) and call.interruption:
-        error = call.interruption
-    if is_call_end(error):
-        record_call(log, method, call, describe_end(error, call).code)
-        raise asyncio.CancelledError
     if isinstance(error, grpc.aio.AbortError):
         raise error
-    if not isinstance(error, errors.PlatformError):
-        log.error("unexpected error", error=error, request_id=call.request_id, method=method)
-        error = errors.Internal(f"internal error; the log has it under request id {call.request_id}")
+    error = record_failure(log, method, error, call)
     code = STATUS_CODES[type(error)]
-    call.log_fields.update(error.logged)
-    record_call(log, method, call, code.name, error.reason)
     trailers: Metadata = (
         (REQUEST_ID_KEY, call.request_id),
         *call.trailers,

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -54,6 +54,16 @@ LINGER_SECONDS = 0.5
 """Time for which a stopping server refuses calls before it closes its port, if its health is watched."""
 
 
+class FurtherPort(Protocol):
+    """A port beside that of gRPC, which lives as long."""
+
+    async def start(self) -> None:
+        """Serves."""
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Accepts nothing new, lets running requests finish for `grace_seconds`, then cancels them."""
+
+
 class Server:
     """A gRPC server with health and reflection, bound to one port.
 
@@ -75,6 +85,11 @@ class Server:
         reflected = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(reflected, callers), standard)
         self._listener.add_handlers([standard, *handlers])
+        self._further: list[FurtherPort] = []
+
+    def attach(self, port: FurtherPort) -> None:
+        """Serves another port beside; possible until `start`."""
+        self._further.append(port)
 
     def add(self, handler: grpc.GenericRpcHandler) -> None:
         """Adds a handler; possible until `start`."""
@@ -94,6 +109,8 @@ class Server:
         for name in self._service_names:
             await self.health.set(name, NOT_SERVING)
         await self._listener.start()
+        for port in self._further:
+            await port.start()
 
     async def ready(self) -> None:
         """Sets the overall health and that of each service to SERVING."""
@@ -118,7 +135,9 @@ class Server:
         linger_seconds = min(LINGER_SECONDS, grace_seconds) if self.health.is_watched else 0.0
         await self.health.drain()
         timer = asyncio.get_running_loop().call_later(grace_seconds, PROCESS_STREAMS.begin_stop)
+        further = [asyncio.create_task(port.stop(grace_seconds)) for port in self._further]
         await self._listener.stop(grace_seconds, linger_seconds)
+        await asyncio.gather(*further)
         timer.cancel()
 
 

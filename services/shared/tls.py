@@ -6,6 +6,7 @@ not fit the others, is told once in the log, and what was read before stays in u
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import ssl
@@ -132,6 +133,56 @@ class ServerTls:
         # grpc calls `fetch` through a pointer that does not keep it.
         self._issued.append(credentials)
         return credentials
+
+    def http_context(self) -> ssl.SSLContext:
+        """The same for a port of HTTP: the context that asks the files again before each handshake."""
+        current = self._files.refresh()
+        outer = inner = _http_context(current)
+
+        def renew(connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
+            # OpenSSL calls this once it knows which name the client wants.
+            nonlocal current, inner
+            contents = self._files.refresh()
+            if contents is not current:
+                current, inner = contents, _http_context(contents)
+            connection.context = inner
+
+        outer.sni_callback = renew
+        return outer
+
+
+def _http_context(contents: TlsContents) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    assert contents.certificate
+    assert contents.key
+    # OpenSSL reads a certificate and its key from files only; these have no name and are in memory.
+    with _unnamed_file(contents.certificate) as certificate, _unnamed_file(contents.key) as key:
+        context.load_cert_chain(certificate, key)
+    if contents.authorities:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=contents.authorities.decode("ascii", "ignore"))
+    return context
+
+
+def client_context(files: TlsFiles) -> ssl.SSLContext:
+    """The context of a client of HTTP with these files."""
+    contents = files.refresh()
+    context = ssl.create_default_context(cadata=contents.authorities.decode() if contents.authorities else None)
+    if contents.certificate and contents.key:
+        with _unnamed_file(contents.certificate) as certificate, _unnamed_file(contents.key) as key:
+            context.load_cert_chain(certificate, key)
+    return context
+
+
+@contextlib.contextmanager
+def _unnamed_file(data: bytes) -> Iterator[str]:
+    descriptor = os.memfd_create("tls")
+    try:
+        os.write(descriptor, data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def open_server_tls(settings: ServiceSettings, log: Log) -> ServerTls | None:

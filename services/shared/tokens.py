@@ -46,12 +46,10 @@ def text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def message_tokens(message: ChatMessage) -> int:
-    """The estimated tokens of a message, as `measure` has them."""
+def text_message_tokens(message: ChatMessage) -> int:
+    """The estimated tokens of a message of text alone, as `measure` has them."""
     size = message.ByteSize()
-    if size >= LARGE_BYTES or message.parts or message.tool_calls:
-        return measure(message, size).tokens
-    return TOKENS_PER_MESSAGE + estimate_tokens(text_bytes(message.content))
+    return TOKENS_PER_MESSAGE + estimate_tokens(size if size >= LARGE_BYTES else text_bytes(message.content))
 
 
 def measure(message: ChatMessage, size: int) -> Measure:

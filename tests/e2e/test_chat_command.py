@@ -277,7 +277,7 @@ def test_file_of_variables_that_cannot_be_read_is_told_in_one_line(chat: Chat) -
 def test_what_goes_wrong_is_one_line_that_says_what_to_do(chat: Chat) -> None:
     for arguments, variables, code, words in (
         (["Hi", "-m", "gtp-4o"], {}, FAILED, "genai models list"),
-        (["Hi"], {"GENAI_GATEWAY_URL": "127.0.0.1:1"}, FAILED, "start the services"),
+        (["Hi"], {"GENAI_GATEWAY_URL": "127.0.0.1:1"}, FAILED, "genai doctor"),
         (["Hi"], {"GENAI_MODEL": ""}, WRONG_USAGE, "--model"),
         ([], {}, WRONG_USAGE, "give a TEXT"),
         (["Hi", "--continue"], {"XDG_STATE_HOME": "/dev/null"}, FAILED, "/dev/null/genai: not a directory"),

@@ -172,7 +172,8 @@ def test_exit_codes_and_words_tell_what_went_wrong(genai: CommandLine) -> None:
         (["limits", "set", "tokens", "many", "--org"], {}, WRONG_USAGE, "'many' is no number"),
         (["limits", "set", "tokens", "5"], {}, WRONG_USAGE, "a limit has one scope"),
         (["keys", "list", "--project", "\udcff"], {}, WRONG_USAGE, "is not in UTF-8"),
-        (["nothing"], {}, WRONG_USAGE, "No such command 'nothing'"),
+        (["nothing"], {}, WRONG_USAGE, "No such command 'nothing'."),
+        (["caht", "Hi"], {}, WRONG_USAGE, "No such command 'caht'. Did you mean 'chat'?"),
     ):
         with row(*arguments):
             finished = genai.run(*arguments, **variables)

@@ -50,7 +50,8 @@ def test_models_are_registered_shown_and_removed(genai: CommandLine) -> None:
     assert json.loads(made)["adapter_type"] == "vllm"
     lines = genai.done("models", "list").splitlines()
     assert [line.split("\t")[2:4] for line in lines if line.startswith("mine\t")] == [["registered", "yes"]]
-    assert "NAME\tgpt-4o\n" in genai.done("models", "show", "gpt-4o")
+    assert "NAME\tgpt-4o\n" in (shown := genai.done("models", "show", "gpt-4o"))
+    assert "USD/M\t2.5/10\n" in shown
     assert genai.done("models", "registered").startswith("mine\thttp://127.0.0.1:1/v1\tvllm\t")
     assert json.loads(genai.done("models", "status", "mine", "-o", "jsonl"))["name"] == "mine"
     genai.done("models", "remove", "mine")

@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from tests.faults.history import Sum
@@ -38,6 +39,9 @@ SLOPE_LIMIT = 12.0
 """MiB that a process may grow by in an hour: grpc's core leaves 150 to 300 bytes behind for a cancelled call, also in a
 bare proxy of bytes, and ten thousand calls an hour are cancelled in each process, on both of its sides."""
 WINDOW_MINUTES = 4.0
+PERIOD_WINDOWS = 6
+"""Windows of a period, at whose end the medians of two are compared: old garbage is collected every half an hour, and
+between two such collections the objects rise to a level and stay there."""
 BLOCKS_LIMIT = 5.0
 """Thousand blocks of Python's objects, of some 250, that a process may have more after an hour."""
 IDLE_SECONDS = 75.0
@@ -69,7 +73,7 @@ class Life(NamedTuple):
         name = f"{self.name}, life {self.number}"
         yield _judge(f"memory of {name}", self.points, "MiB", SLOPE_LIMIT)
         if self.blocks:
-            yield _judge(f"Python objects of {name}", lowest(self.blocks), "thousand blocks", BLOCKS_LIMIT)
+            yield _judge_blocks(f"Python objects of {name}", [count for _, count in lowest(self.blocks)])
 
 
 def lowest(blocks: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -80,6 +84,16 @@ def lowest(blocks: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         windows[int(minute // WINDOW_MINUTES)].append((minute, count / 1000))
     whole = max(map(len, windows.values()), default=0)
     return [min(window, key=lambda point: point[1]) for window in windows.values() if 2 * len(window) >= whole]
+
+
+def _judge_blocks(name: str, lows: Sequence[float]) -> Sum:
+    """The rise in an hour, from the last period but one to the last one; told only, if there are no two."""
+    told, rise = f"{lows[0]:.1f} to {lows[-1]:.1f} thousand blocks in {len(lows) * WINDOW_MINUTES:.0f} min", 0.0
+    if len(lows) >= 2 * PERIOD_WINDOWS:
+        earlier, later = lows[-2 * PERIOD_WINDOWS : -PERIOD_WINDOWS], lows[-PERIOD_WINDOWS:]
+        rise = (median(later) - median(earlier)) * 60 / (PERIOD_WINDOWS * WINDOW_MINUTES)
+        told += f", {rise:+.2f} an hour"
+    return Sum(name, told, int(rise > BLOCKS_LIMIT))
 
 
 def _judge(name: str, points: Sequence[tuple[float, float]], unit: str, limit: float) -> Sum:

@@ -12,7 +12,7 @@ from tests.faults.history import OK, History, Sending, StoredTurn
 from tests.faults.logged_ends import CHATS, Ends, judge_ends, read_ends
 from tests.faults.nemesis import FREEZE, KILL, STOP, Pauses
 from tests.faults.orders import Order, answer_tokens, read_order, read_output
-from tests.faults.soak import JUDGED_MINUTES, SLOPE_LIMIT, WARM_UP_MINUTES, leak_sums
+from tests.faults.soak import BLOCKS_LIMIT, JUDGED_MINUTES, SLOPE_LIMIT, WARM_UP_MINUTES, leak_sums
 from tests.rows import for_each, row
 
 CALL, TOKENS = "c1", 3
@@ -214,6 +214,32 @@ def test_memory_that_grows_is_found_in_each_life_of_a_process() -> None:
     )
     found = [each.name for each in leak_sums(taken[:1], before, after) if not each.holds]
     assert found == ["descriptors of models"]
+
+
+def test_objects_are_judged_over_two_collections_of_all_garbage() -> None:
+    def samples(rise_per_hour: float) -> list[dict[str, Any]]:
+        """An hour of a process whose garbage is collected every half an hour, and fills up within ten minutes."""
+        return [
+            {
+                "t": 60 * minute,
+                "processes": {
+                    "models": {
+                        "rss_mib": 50.0,
+                        "descriptors": 10,
+                        "threads": 5,
+                        "life": 1,
+                        "state": "up",
+                        "blocks": 1000 * (450 + min(minute % 30, 10) + rise_per_hour * minute / 60),
+                    }
+                },
+            }
+            for minute in range(60)
+        ]
+
+    for rise, leaks in ((0, []), (BLOCKS_LIMIT - 2, []), (BLOCKS_LIMIT + 2, ["Python objects of models, life 1"])):
+        taken = samples(rise)
+        with row(rise):
+            assert [each.name for each in leak_sums(taken, taken[0], taken[-1]) if not each.holds] == leaks
 
 
 def test_tasks_that_are_left_after_the_load_are_told(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ import grpc
 
 from proto import models_pb2, models_pb2_grpc, usage_pb2_grpc
 from services.models.catalog.vendors import VENDORS
-from services.models.main import CONTENT_SERVICE, SERVICE, USAGE_SERVICE, open_service
+from services.models.main import CONTENT_SERVICE, SERVICE, USAGE_SERVICE, Service, open_service
 from services.models.settings import ModelsSettings, Settings
+from services.shared.admission import Admission
 from services.shared.identity import PROCESS_CALLERS, Callers
 from services.shared.logs import Log, open_log
 from services.shared.rpc import DEFAULT_DEADLINES, DefaultDeadlines, NoSuchMethod, service_handler
@@ -46,6 +47,8 @@ LOG = open_log("models", file=LogFile())
 class ModelService:
     """A running service."""
 
+    url: str
+    """Where it is over HTTP, if it is."""
     address: str
     channel: grpc.aio.Channel
     stub: models_pb2_grpc.ModelServiceStub
@@ -63,11 +66,13 @@ async def model_service(
     servicer: Callable[[Any], object] = lambda servicer: servicer,
     settings_type: type[ModelsSettings] = Settings,
     callers: Callers = PROCESS_CALLERS,
+    http: Mapping[str, Any] | None = None,
     **settings: str | None,
 ) -> AsyncIterator[ModelService]:
     """A Model Service with its data in `directory` and every vendor configured to be at `upstream`.
 
     `settings` are environment variables, and None for one that is not set. `servicer` may put another one in front.
+    `http` are options of `make_port`, with which it is there over HTTP, too.
     """
     url = upstream.url if upstream else "http://127.0.0.1:1"
     variables: dict[str, Any] = {
@@ -92,9 +97,34 @@ async def model_service(
         server.add(service_handler(service.usage, USAGE_SERVICE, log, deadlines, callers=callers))
         server.add(service_handler(service.content, CONTENT_SERVICE, log, deadlines, callers=callers))
         server.add(NoSuchMethod([SERVICE.full_name], log))
+        url = "" if http is None else await _attach_http(server, service, log, callers, deadlines, http)
         async with running(server), grpc.aio.insecure_channel(address) as channel:
             stubs = models_pb2_grpc.ModelServiceStub(channel), usage_pb2_grpc.UsageServiceStub(channel)
-            yield ModelService(address, channel, *stubs)
+            yield ModelService(url, address, channel, *stubs)
+
+
+async def _attach_http(
+    server: Server,
+    service: Service,
+    log: Log,
+    callers: Callers,
+    deadlines: DefaultDeadlines,
+    options: Mapping[str, Any],
+) -> str:
+    from services.models.http_port.opening import make_port
+
+    defaults: dict[str, Any] = {
+        "max_connections": 1000,
+        "hosts": (),
+        "origins": (),
+        "relays": ("127.0.0.1",),
+        "exposed": False,
+        "deadlines": deadlines,
+    }
+    admission = Admission(1000)
+    port = make_port(service.chats, service.directory, log, callers, admission, **(defaults | dict(options)))
+    server.attach(port)
+    return f"http://127.0.0.1:{await port.bind('127.0.0.1', 0)}"
 
 
 NO_KEYS: Mapping[str, None] = dict.fromkeys(vendor.key_variable for vendor in VENDORS.values())
@@ -160,6 +190,8 @@ END = "".join(
         event(
             {
                 "id": "chatcmpl-1",
+                "object": "chat.completion.chunk",
+                "created": 1,
                 "model": "gpt-4o-2024-08-06",
                 "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
             }
@@ -177,7 +209,8 @@ def streamed_completion(*steps: Step, **options: Any) -> Script:
 
 
 def _completion_chunk(choices: list[Any]) -> str:
-    return event({"id": "chatcmpl-1", "model": "gpt-4o-2024-08-06", "choices": choices})
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-2024-08-06"}
+    return event({**head, "choices": choices})
 
 
 def anthropic_message(text: str = "Hi.", model: str = "claude-sonnet-4-6") -> dict[str, Any]:

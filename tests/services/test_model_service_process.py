@@ -277,3 +277,10 @@ def test_help_lists_every_variable_that_is_read(tmp_path: Path) -> None:
     assert helping.code == 0
     for field in Settings.model_fields.values():
         assert str(field.validation_alias) in helping.output
+
+
+def test_port_for_http_that_is_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        line = _failed_start(tmp_path, MODELS_HTTP_PORT=str(taken.getsockname()[1]))
+    assert line.startswith("models: MODELS_HTTP_PORT: cannot listen on 127.0.0.1:")
+    assert line.endswith("set another port, or 0 for none")

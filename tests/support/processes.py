@@ -56,8 +56,10 @@ class NotStarted(Exception):
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """These variables, and as few as possible of this machine's."""
-    return {name: os.environ[name] for name in INHERITED if name in os.environ} | variables
+    """These variables, and as few as possible of this machine's. Without one that says otherwise, the Model Service has
+    no port for HTTP: it would be the same one for all."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {"MODELS_HTTP_PORT": "0"} | inherited | variables
 
 
 class Process:

@@ -89,6 +89,7 @@ ON_RESPONSES: dict[str, tuple[Target, dict[str, Any]]] = {
         {"messages": [thought("openai"), HELLO], "parameter_policy": PARAMETER_POLICY_PASSTHROUGH},
     ),
     "a model that is served there only": (RESPONSES_ONLY, {"messages": [HELLO]}),
+    "what only Responses knows in the options": (PLAIN, options('{"truncation": "auto"}')),
     "text of the reasoning": (ALWAYS, {"reasoning": ReasoningConfig(include_text=True)}),
     "text of the reasoning, perhaps": (UNKNOWN, {"reasoning": ReasoningConfig(include_text=True)}),
     "a tool of OpenAI's": (PLAIN, {"tools": [FIND, SEARCH]}),

@@ -40,39 +40,61 @@ class Access(NamedTuple):
     audit: ForwardedAudit
 
 
+class Opened(NamedTuple):
+    """The parts of access that answer who calls."""
+
+    authenticator: Authenticator
+    database: Database
+    keeper: SnapshotKeeper
+    last_used: LastUsed
+
+
 @contextlib.asynccontextmanager
-async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log) -> AsyncIterator[Access]:
-    """Opens the access database and follows it, for the length of a block. Raises StartupError."""
+async def open_authenticator(
+    settings: AccessSettings, signer: IdentitySigner, log: Log, *, serves: bool = False
+) -> AsyncIterator[Opened]:
+    """Opens the access database and follows it, for the length of a block; `serves` if the process is its own. Raises
+    StartupError."""
     tokens = _open_tokens(settings.auth_issuers, log) if settings.auth_issuers else None
-    database = await Database.open(settings.choose_access_database_url(), MIGRATIONS, log, serves=True)
+    database = await Database.open(settings.choose_access_database_url(), MIGRATIONS, log, serves=serves)
     keeper, last_used = SnapshotKeeper(database, log), LastUsed(database)
-    days = settings.audit_retention_days
-    retention = AuditRetention(database, days, log) if days else None
     try:
         await keeper.start()
         last_used.start()
-        if keeper.is_current and not keeper.snapshot.keys:
-            log.warning(
-                "there is no API key yet; `genai keys create --admin` makes the first", database=database.location
-            )
         read = _certificate_reader() if settings.tls_client_ca_file else None
         authenticator = Authenticator(keeper, signer, last_used, settings.access_max_staleness, tokens, read)
-        servicer = AccessServicer(database, keeper, settings.access_max_key_days)
-        handler = service_handler(servicer, SERVICE, log, callers=authenticator)
-        if retention:
-            retention.start()
-        with measured(keeper):
-            yield Access(
-                authenticator, SERVICE.full_name, handler, database, keeper, last_used, ForwardedAudit(database)
-            )
+        yield Opened(authenticator, database, keeper, last_used)
     finally:
-        if retention:
-            await retention.close()
         if tokens:
             await tokens.close()
         await keeper.close()
         await last_used.close()
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log) -> AsyncIterator[Access]:
+    """Opens the access database, follows it and serves its calls, for the length of a block. Raises StartupError."""
+    async with open_authenticator(settings, signer, log, serves=True) as opened:
+        authenticator, database, keeper, last_used = opened
+        if keeper.is_current and not keeper.snapshot.keys:
+            log.warning(
+                "there is no API key yet; `genai keys create --admin` makes the first", database=database.location
+            )
+        servicer = AccessServicer(database, keeper, settings.access_max_key_days)
+        handler = service_handler(servicer, SERVICE, log, callers=authenticator)
+        days = settings.audit_retention_days
+        retention = AuditRetention(database, days, log) if days else None
+        if retention:
+            retention.start()
+        try:
+            with measured(keeper):
+                yield Access(
+                    authenticator, SERVICE.full_name, handler, database, keeper, last_used, ForwardedAudit(database)
+                )
+        finally:
+            if retention:
+                await retention.close()
 
 
 def _open_tokens(path: Path, log: Log) -> TokenVerifier:

@@ -102,10 +102,10 @@ class Authenticator(Callers):
         self, metadata: Metadata, scope: str, peer: str, context: grpc.aio.ServicerContext | None
     ) -> Caller:
         """A caller with its identity. Raises as `identify` does."""
-        if recalled := self._recall(metadata):
-            check_scope(recalled.identity, scope)
-            self._last_used.note(recalled.key.id)
-            return recalled
+        if entry := self._recall(metadata):
+            check_scope(entry.identity, scope)
+            self._last_used.note(entry.key.id)
+            return entry
         credentials = set(_credentials(metadata))
         certificate = None if credentials else self._certificate_of(context)
         caller = self._find_bound(certificate) if certificate else await self._find(credentials, peer)

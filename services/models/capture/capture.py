@@ -19,15 +19,23 @@ class Capture:
         self._content = content
         self._default = default
 
+    def may_keep(self, call: Call) -> bool:
+        """Whether the content of a call may be kept at its end."""
+        return self._content is not None and self._policy_of(call).kind != "off"
+
+    def _policy_of(self, call: Call) -> CapturePolicy:
+        of_project = call.identity.capture if call.identity else ""
+        if not of_project and self._default.kind == "off":
+            return self._default
+        return choose_policy(self._default, of_project, call.metadata)
+
     def end(
         self, call: Call, messages: Sequence[models_pb2.ChatMessage], answer: models_pb2.ChatResponse | None
     ) -> None:
         """Keeps the content of a chat that has ended, with its answer if there is a whole one, if it is to be kept."""
         if self._content is None:
             return
-        of_project = call.identity.capture if call.identity else ""
-        policy = choose_policy(self._default, of_project, call.metadata)
-        if not policy.keeps(failed=answer is None):
+        if not self._policy_of(call).keeps(failed=answer is None):
             return
         said = transcripts.of_answer(answer) if answer else None
         model = str(call.log_fields.get("model", ""))

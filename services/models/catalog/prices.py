@@ -14,6 +14,7 @@ import msgspec
 
 from proto import models_pb2
 from services.models.catalog.vendor import Vendor
+from services.models.providers.base import PricedUsage
 
 PATH = Path(__file__).with_name("price_table.json")
 
@@ -32,7 +33,7 @@ class Tier(msgspec.Struct, frozen=True):
     long_cache_write: int | None = None
     """The rate of tokens that the cache keeps for an hour."""
 
-    def cost(self, usage: models_pb2.TokenUsage) -> int | None:
+    def cost(self, usage: PricedUsage) -> int | None:
         """The cost in nano-USD, rounded. Tokens without a rate of their own have the rate of the prompt.
 
         None if the rate of used tokens is unknown, or the cost exceeds `MAX_COST`, because rates and counts come from
@@ -82,7 +83,7 @@ class Period(msgspec.Struct, frozen=True):
     since: str
     tiers: tuple[Tier, ...]
 
-    def cost(self, usage: models_pb2.TokenUsage) -> int | None:
+    def cost(self, usage: PricedUsage) -> int | None:
         """The cost in nano-USD. The higher rate of a long prompt applies to all of its tokens, as at the vendors."""
         charged = self.tiers[0]
         for tier in self.tiers[1:]:

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from proto import models_pb2
 from services.models.catalog.vendor import Vendor
-from services.models.providers.base import Target
+from services.models.providers.base import PricedUsage, Target
 from services.models.providers.facts import ModelFacts
 from services.models.transport.api_roots import normalize_base_url
 from services.shared.errors import PreconditionFailed, StartupError
 
-Price = Callable[[models_pb2.TokenUsage], int | None]
+Price = Callable[[PricedUsage], int | None]
 
 
 class Account(NamedTuple):

@@ -19,12 +19,10 @@ from services.models.ledger.records import (
     hash_end_user,
 )
 from services.models.providers.base import Target
+from services.models.providers.usage import Counts, counts_of
 from services.shared.call import Call
 from services.shared.identity import NOBODY
 from services.shared.rpc import CallEnd
-
-NO_PROMPT = models_pb2.ResolvedPrompt()
-NO_TAGS: dict[str, str] = {}
 
 MAX_COUNT = 2**63 - 1
 """The largest count of a message."""
@@ -61,6 +59,8 @@ class Account:
         self._price_list = price_list
         self._target: Target | None = None
         self._usages: list[models_pb2.TokenUsage] = []
+        self._counts: Counts | None = None
+        """The counts of all of them, if they have been read."""
         self._user: Target | None = None
         """The target of the newest usage."""
         self._begun: UsageRecord | None = None
@@ -80,9 +80,16 @@ class Account:
         """The usage of all attempts; its cost is not set if that of one is not known."""
         return _total(self._usages)
 
-    def usage_after(self, usages: int) -> models_pb2.TokenUsage:
+    @property
+    def counts(self) -> Counts:
+        """The same as numbers."""
+        if self._counts is None:
+            self._counts = counts_of(self.usage)
+        return self._counts
+
+    def counts_after(self, usages: int) -> Counts:
         """The same without the first attempts."""
-        return _total(self._usages[usages:])
+        return counts_of(_total(self._usages[usages:])) if usages else self.counts
 
     def begin(self, target: Target) -> None:
         """Notes that a request is about to be sent. The first one is known to the ledger from now on."""
@@ -93,13 +100,15 @@ class Account:
         self._begun = self._describe(target)
         self._ledger.outbox.begin(self._begun)
 
-    def add(self, usage: models_pb2.TokenUsage) -> None:
-        """Adds the usage of an attempt."""
+    def add(self, usage: models_pb2.TokenUsage, counts: Counts | None = None) -> None:
+        """Adds the usage of an attempt; `counts` if they have been read."""
+        self._counts = None if self._usages else counts
         self._usages.append(usage)
         self._user = self._target
 
     def replace_newest(self, usage: models_pb2.TokenUsage) -> None:
         """Puts another usage in the place of the newest attempt's."""
+        self._counts = None
         self._usages[-1] = usage
 
     def void(self) -> None:
@@ -121,23 +130,23 @@ class Account:
         assert served
         assert self._begun
         self.is_open = False
-        usage = self.usage
-        unpriced = "" if usage.HasField("cost_nano_usd") else self._why_unpriced(served)
+        counts = self.counts
+        unpriced = self._why_unpriced(served) if counts.nano_usd is None else ""
         await self._ledger.outbox.end(
             msgspec.structs.replace(
                 self._begun,
                 at=time.time(),
                 provider=served.provider,
                 model_served=served.registered_model or served.model,
-                input=usage.prompt_tokens,
-                output=usage.completion_tokens,
-                cache_read=usage.cached_prompt_tokens,
-                cache_write=usage.cache_write_tokens,
-                reasoning=usage.reasoning_tokens,
-                cost_nano_usd=None if unpriced else usage.cost_nano_usd,
+                input=counts.prompt,
+                output=counts.completion,
+                cache_read=counts.cached,
+                cache_write=counts.written,
+                reasoning=counts.reasoning,
+                cost_nano_usd=counts.nano_usd,
                 price_as_of="" if unpriced or served.registered_model else self._price_list,
                 unpriced=unpriced,
-                estimated=usage.estimated,
+                estimated=counts.are_estimated,
                 attempts=attempts,
                 status=end.code if end else OK,
                 reason=end.reason if end else "",
@@ -157,12 +166,12 @@ class Account:
 
     def _describe(self, target: Target) -> UsageRecord:
         """The record of the call before its answer."""
-        request, prompt = self._prompted.conversation.request, self._prompted.prompt or NO_PROMPT
-        identity = self._call.identity or NOBODY
-        return UsageRecord(
-            call_id=self._call.call_id,
+        call, request, prompt = self._call, self._prompted.conversation.request, self._prompted.prompt
+        identity, tags = call.identity or NOBODY, request.tags
+        record = UsageRecord(
+            call_id=call.call_id,
             at=time.time(),
-            request_id=self._call.request_id,
+            request_id=call.request_id,
             team_id=identity.team_id,
             project_id=identity.project_id,
             key_id=identity.key_id,
@@ -172,12 +181,14 @@ class Account:
             model_asked=request.model,
             model_served=target.registered_model or target.model,
             provider=target.provider,
-            prompt_name=prompt.name,
-            prompt_version=prompt.version,
-            prompt_label=prompt.label,
             # Those of the key are the operator's, and not the caller's to change.
-            tags={**request.tags, **identity.tags} if request.tags or identity.tags else NO_TAGS,
+            tags={**tags, **identity.tags} if tags else identity.tags,
             attempts=1,
+        )
+        if prompt is None:
+            return record
+        return msgspec.structs.replace(
+            record, prompt_name=prompt.name, prompt_version=prompt.version, prompt_label=prompt.label
         )
 
 

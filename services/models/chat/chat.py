@@ -97,14 +97,14 @@ class ChatService:
     async def _answer_shared(
         self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
     ) -> models_pb2.ChatResponse:
-        prompted = await self._prepare(request, call)
+        prompted = await self.prepare(request, call)
         begin = functools.partial(self._begin_sharing, prompted, call)
         return await answer_once(begin, functools.partial(self._answer, request, call, prompted=prompted), keep)
 
     async def _stream_shared(
         self, request: models_pb2.ChatRequest, call: Call, keep: Keep | None = None
     ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
-        prompted = await self._prepare(request, call)
+        prompted = await self.prepare(request, call)
         begin = functools.partial(self._begin_sharing, prompted, call)
         chunks = stream_once(begin, functools.partial(self._stream, request, call, prompted=prompted), keep)
         async with contextlib.aclosing(chunks):
@@ -125,7 +125,7 @@ class ChatService:
         keep: Keep | None = None,
         prompted: Prompted | None = None,
     ) -> models_pb2.ChatResponse:
-        async with await self._begin(request, call, prompted) as running:
+        async with await self.begin(request, call, prompted) as running:
             if earlier := running.earlier_answer:
                 if keep:
                     await keep(earlier)
@@ -134,7 +134,7 @@ class ChatService:
                 with attempt:
                     await running.admit(attempt)
                     response = await chat(
-                        self._transports.of(attempt.target.untrusted),
+                        self.transport_to(attempt.target),
                         attempt.target,
                         running.conversation,
                         interrupted=functools.partial(running.note_interruption, attempt),
@@ -151,7 +151,7 @@ class ChatService:
         keep: Keep | None = None,
         prompted: Prompted | None = None,
     ) -> AsyncGenerator[models_pb2.ChatChunk, None]:
-        async with await self._begin(request, call, prompted) as running:
+        async with await self.begin(request, call, prompted) as running:
             if earlier := running.earlier_answer:
                 if keep:
                     await keep(earlier)
@@ -160,7 +160,7 @@ class ChatService:
                 return
             while attempt := await running.next_attempt():
                 chunks = chat_stream(
-                    self._transports.of(attempt.target.untrusted),
+                    self.transport_to(attempt.target),
                     attempt.target,
                     running.conversation,
                     interrupted=functools.partial(running.note_interruption, attempt),
@@ -180,27 +180,48 @@ class ChatService:
         """The upstream request that `answer` or `stream` would send. Sends no request and reads no session."""
         if not request.HasField("request"):
             raise InvalidRequest.field("request", "is required: the ChatRequest to preview")
-        prompted = await self._prepare(request.request, call)
-        allowed = allowed_models(call)
-        first, *_ = self._fallbacks.candidates(prompted.conversation.request, allowed)
-        choose = functools.partial(first_usable, limits=self._limits)
-        target = self._router.resolve(first, choose, allowed, for_preview=True)
-        assert target
+        prompted = await self.prepare(request.request, call)
+        target = self.upcoming_target(prompted.conversation.request, call)
         log_target(call, target)
         work = prompted.conversation.work()
         response = await run_in_thread_if_large(work, preview, prompted, target, stream=request.stream)
         response.host = shown_host(target, to_stranger=self._trust.is_stranger(call))
         return response
 
-    async def _begin(self, request: models_pb2.ChatRequest, call: Call, prompted: Prompted | None) -> RunningChat:
+    async def begin(self, request: models_pb2.ChatRequest, call: Call, prompted: Prompted | None) -> RunningChat:
         """Prepares a chat for its exchange; `prompted` if a part of that is done."""
-        prompted = prompted or await self._prepare(request, call)
+        prompted = prompted or await self.prepare(request, call)
         attempts = self._attempts(prompted.conversation.request, call)
         append_id = await append_id_of(request, call) if request.request_id and request.session_id else ""
         turn = self._turns.open(prompted.conversation, call, append_id)
         account = self._accounts.open(prompted, call)
         limits, by_stranger = self._caller_limits.open(call), self._trust.is_stranger(call)
         return RunningChat(prompted, attempts, turn, call, account, limits, self._capture, by_stranger=by_stranger)
+
+    def upcoming_target(self, request: models_pb2.ChatRequest, call: Call) -> Target:
+        """The target that would be asked first. Raises what the router raises; its provider need not be set up."""
+        allowed = allowed_models(call)
+        first, *_ = self._fallbacks.candidates(request, allowed)
+        choose = functools.partial(first_usable, limits=self._limits)
+        target = self._router.resolve(first, choose, allowed, for_preview=True)
+        assert target
+        return target
+
+    def first_target(self, request: models_pb2.ChatRequest, call: Call) -> Target:
+        """The target that is asked first, with its keys. Raises what the router raises."""
+        first, *_ = self._fallbacks.candidates(request, allowed_models(call))
+        choose = functools.partial(first_usable, limits=self._limits)
+        target = self._resolve(call, first, NO_TIMEOUTS, choose)
+        assert target
+        return target
+
+    def may_capture(self, call: Call) -> bool:
+        """Whether the content of a call may be kept, for which it must be read."""
+        return self._capture.may_keep(call)
+
+    def transport_to(self, target: Target) -> Transport:
+        """The transport of requests to a target."""
+        return self._transports.of(target.untrusted)
 
     def _attempts(self, request: models_pb2.ChatRequest, call: Call) -> Attempts:
         """The attempts of a chat. Raises the error of its model, where neither that nor a fallback can be tried."""
@@ -209,7 +230,7 @@ class ChatService:
         candidates = [Candidate(model, functools.partial(self._resolve, call, model, timeouts)) for model in models]
         return Attempts(candidates, self._limits, call.remaining_seconds, by_stranger=self._trust.is_stranger(call))
 
-    async def _prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
+    async def prepare(self, request: models_pb2.ChatRequest, call: Call) -> Prompted:
         """Adds the prompt to the conversation, and checks it."""
         check_required_tags(request.tags, call)
         prompted = await with_system_prompt(request, PromptRegistry(self._prompts, call.project_id))

@@ -21,7 +21,7 @@ from services.models.providers.base import Target
 from services.models.providers.call_record import describe_call, duration, log_target, log_usage
 from services.models.providers.host_disclosure import disclose_host
 from services.models.providers.timeouts import is_timeout
-from services.models.providers.usage import add_cost, with_counted_prompt
+from services.models.providers.usage import Counts, add_cost, counts_of, with_counted_prompt
 from services.models.sessions.turn import Turn
 from services.shared.call import Call
 from services.shared.errors import ATTEMPTS, PlatformError
@@ -48,7 +48,7 @@ class RunningChat:
         """The conversation that is sent: inside the block, with the session's history."""
         self._prompted = prompted
         self._opening = opening
-        self._call = call
+        self.call = self._call = call
         self._account = account
         self._limits = limits
         self._capture = capture
@@ -159,33 +159,38 @@ class RunningChat:
         """Ends the attempt, appends its complete answer to the session, sets the service's own fields in it, logs the
         usage, and stores the answer with `keep`."""
         attempt.succeed()
-        self._account.add(self._accounted(response.usage, attempt.target))
+        target, usage = attempt.target, response.usage
+        counts = counts_of(usage)
+        accounted = self._accounted(usage, target)
+        self._account.add(accounted, counts if accounted is usage else None)
         if keep is None:
-            await self._end(response, attempt.target)
+            await self._end(response, target, counts)
             return
         # Once a turn is appended, its answer must be stored: a repetition would append it again.
-        ending = asyncio.create_task(self._end_and_keep(response, attempt.target, keep))
+        ending = asyncio.create_task(self._end_and_keep(response, target, counts, keep))
         try:
             await asyncio.shield(ending)
         except asyncio.CancelledError:
             await asyncio.wait({ending})
             raise
 
-    async def _end_and_keep(self, response: models_pb2.ChatResponse, target: Target, keep: Keep) -> None:
-        await self._end(response, target)
+    async def _end_and_keep(
+        self, response: models_pb2.ChatResponse, target: Target, counts: Counts, keep: Keep
+    ) -> None:
+        await self._end(response, target, counts)
         await keep(response)
 
-    async def _end(self, response: models_pb2.ChatResponse, target: Target) -> None:
+    async def _end(self, response: models_pb2.ChatResponse, target: Target, counts: Counts) -> None:
         await self._turn.complete(response)
         self._describe(response, target)
         self._call.log_fields["finish_reason"] = response.finish_reason
         log_usage(self._call, response.usage)
-        self._meter.succeed(target, response)
+        self._meter.succeed(target, response.model, counts)
         if self.attempts.span:
             describe_answer(self.attempts.span, target, response)
         self._capture.end(self._call, self.conversation.messages, response)
         await self._account.close(self.attempts.sent, first_output_seconds=self._first_output_seconds)
-        self._limits.note_answer(response.usage, target)
+        self._limits.note_answer(counts, target)
         await self._limits.settle(self._account, self.attempts.sent)
 
     async def _record_failure(self, error: BaseException) -> None:

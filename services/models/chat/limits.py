@@ -19,25 +19,22 @@ from services.models.limits.limiter import Admission, Limiter
 from services.models.limits.metrics import FITTING_CALLS, LimitMeter
 from services.models.limits.rules import RATE_WINDOWS, Facts, Resource, Rule
 from services.models.providers.base import Conversation, Target
+from services.models.providers.usage import Counts
 from services.shared.call import Call
 from services.shared.errors import InvalidRequest, PreconditionFailed
 from services.shared.identity import MAX_KNOWN, Identity
 
-Asked: TypeAlias = tuple[str, str, str, str]
-"""The facts of a chat that limits depend on: its end user, and the model as it was asked for, its provider and its name
-there."""
-
-MAX_FITTING = 256
-"""Kinds of calls of one caller whose limits are remembered."""
+MAX_FITTING = 4096
+"""Kinds of calls whose limits are remembered."""
 
 NOTHING = Estimate(0, 0)
 """The estimate where no limit asks for one."""
 
 
 class CallerLimits:
-    """The limits of one caller, with those that its calls may fit."""
+    """The limits of one caller: the same object as long as neither changes."""
 
-    __slots__ = ("fitting", "key_id", "project_id", "rules", "team_id", "user_id")
+    __slots__ = ("by_end_user", "key_id", "project_id", "rules", "team_id", "user_id")
 
     def __init__(self, identity: Identity, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
@@ -45,22 +42,18 @@ class CallerLimits:
         self.project_id = identity.project_id
         self.key_id = identity.key_id
         self.user_id = identity.user_id
-        self.fitting: dict[Asked, FittingCalls] = {}
-        """The limits of calls that may fit them, by what was asked."""
+        self.by_end_user = any(rule.scope_kind == "end_user" for rule in rules)
+        """Whether some of them are of its end users."""
 
-    def facts(self, asked: Asked) -> Facts:
+    def facts(self, end_user: str, model: str, provider: str, served: str) -> Facts:
         """The facts of a call."""
-        end_user, model, provider, served = asked
         names = (model, served, f"{provider}/{served}")
         return Facts(self.team_id, self.project_id, self.key_id, self.user_id, end_user, names)
 
-    def keep(self, asked: Asked, calls: FittingCalls | None) -> None:
-        """Keeps the limits of calls that ask for the same."""
-        if calls is None:
-            return
-        if len(self.fitting) >= MAX_FITTING:
-            self.fitting.clear()
-        self.fitting[asked] = calls
+
+Asked: TypeAlias = tuple[CallerLimits, str, str, str, str]
+"""The facts of a chat that its limits depend on: those of its caller, its end user where a limit is of such, and the
+model as it was asked for, its provider and its name there."""
 
 
 class ChatLimits:
@@ -71,8 +64,10 @@ class ChatLimits:
         self.estimator = estimator
         self.meter = meter
         self.alerts = alerts
-        self._callers: dict[int, tuple[Identity, CallerLimits]] = {}
+        self._identified: dict[int, tuple[Identity, CallerLimits]] = {}
         """The limits of identities, with these, by their ids."""
+        self._callers: dict[tuple[int, str, str, str, str], CallerLimits] = {}
+        self._fitting: dict[Asked, FittingCalls] = {}
 
     def open(self, call: Call) -> LimitedChat:
         """The limits of a chat, which is not admitted yet."""
@@ -89,13 +84,39 @@ class ChatLimits:
 
     def of(self, identity: Identity) -> CallerLimits:
         """The limits of an identity, which are remembered for its next call. Raises as `read_rules` does."""
-        known = self._callers.get(id(identity))
+        known = self._identified.get(id(identity))
         # As long as an identity is kept here, no other one has its id.
         if known is None:
+            if len(self._identified) >= MAX_KNOWN:
+                self._identified.clear()
+            known = self._identified[id(identity)] = identity, self._caller(identity)
+        return known[1]
+
+    def _caller(self, identity: Identity) -> CallerLimits:
+        """The limits of a caller, which has a new identity every few seconds."""
+        rules = read_rules(identity.limits)
+        # As long as the rules are kept here, no others have their id.
+        key = (id(rules), identity.team_id, identity.project_id, identity.key_id, identity.user_id)
+        caller = self._callers.get(key)
+        if caller is None:
             if len(self._callers) >= MAX_KNOWN:
                 self._callers.clear()
-            known = self._callers[id(identity)] = identity, CallerLimits(identity, read_rules(identity.limits))
-        return known[1]
+            caller = self._callers[key] = CallerLimits(identity, rules)
+        return caller
+
+    def fitting_calls(self, asked: Asked) -> FittingCalls | None:
+        """The limits of calls that ask for the same, if they may fit them. Raises as `Limiter.fitting_calls` does."""
+        return self._fitting.get(asked) or self.renew_fitting_calls(asked)
+
+    def renew_fitting_calls(self, asked: Asked) -> FittingCalls | None:
+        """The same, found anew."""
+        caller, *names = asked
+        calls = self.limiter.fitting_calls(caller.facts(*names), caller.rules)
+        if calls:
+            if len(self._fitting) >= MAX_FITTING:
+                self._fitting.clear()
+            self._fitting[asked] = calls
+        return calls
 
 
 class LimitedChat:
@@ -105,6 +126,8 @@ class LimitedChat:
         "_admission",
         "_admissions",
         "_admitted",
+        "_admitted_model",
+        "_admitted_target",
         "_began",
         "_call",
         "_counted",
@@ -119,6 +142,9 @@ class LimitedChat:
         self._admission: Admission | FittingCall | None = None
         self._admitted: Asked | None = None
         """The facts with which it is admitted."""
+        self._admitted_model = ""
+        self._admitted_target: Target | None = None
+        """The target that it was admitted with first, whose attempt asks once more."""
         self._admissions = 0
         self._counted: frozenset[str] = frozenset()
         """The limits on requests that have counted the chat."""
@@ -135,20 +161,21 @@ class LimitedChat:
         and the limits of the new model are asked for what that one will probably use. A chat is one request, so limits
         on requests that have counted it are not asked again.
         """
+        if target is self._admitted_target and model == self._admitted_model:
+            return
         identity = self._call.identity
         if identity is None or not identity.limits:
             return
-        served = target.registered_model or target.model
-        asked = (conversation.request.end_user_id, model, target.provider, served)
+        limits = self._limits
+        caller = limits.of(identity)
+        end_user = conversation.request.end_user_id if caller.by_end_user else ""
+        asked = (caller, end_user, model, target.provider, target.registered_model or target.model)
         if asked == self._admitted:
             return
         if self._admission:
             await self._settle_attempts(account)
-        self._admissions += 1
-        limits = self._limits
-        caller = limits.of(identity)
-        calls = None if self._counted else caller.fitting.get(asked)
         self._began = time.perf_counter()
+        calls = None if self._counted else limits.fitting_calls(asked)
         estimate = NOTHING
         if calls is None or calls.needs_estimate:
             estimate = limits.estimator.estimate(conversation, target, caller.project_id)
@@ -158,25 +185,26 @@ class LimitedChat:
             self._tell(fitting.told)
             FITTING_CALLS.note((limits.meter, calls, time.perf_counter() - self._began))
         else:
-            await self._ask(caller, asked, estimate)
-        self._admitted = asked
+            await self._ask(asked, estimate)
+            if calls and not calls.are_current:
+                limits.renew_fitting_calls(asked)
+        self._admitted, self._admitted_model, self._admitted_target = asked, model, target
 
-    async def _ask(self, caller: CallerLimits, asked: Asked, estimate: Estimate) -> None:
+    async def _ask(self, asked: Asked, estimate: Estimate) -> None:
         """Admits the chat by a decision of the limiter."""
-        facts, limiter = caller.facts(asked), self._limits.limiter
+        caller, *names = asked
         rules = _rules_without(caller.rules, self._counted) if self._counted else caller.rules
+        self._admissions += 1
         # A store settles each id once.
         call_id = self._call.call_id if self._admissions == 1 else f"{self._call.call_id}/{self._admissions}"
-        self._admission = await limiter.admit(facts, rules, estimate, call_id, self._note)
-        known = caller.fitting.get(asked)
-        if not self._counted and (known is None or not known.are_current):
-            caller.keep(asked, limiter.fitting_calls(facts, rules))
+        facts = caller.facts(*names)
+        self._admission = await self._limits.limiter.admit(facts, rules, estimate, call_id, self._note)
 
     async def _settle_attempts(self, account: Account) -> None:
         """Settles the reservation of a model that has not answered."""
         assert self._admission
         self._counted |= self._admission.request_limits
-        self._admitted = None
+        self._admitted = self._admitted_target = None
         await self.settle(account, account.usages)
         self._settled_usages = account.usages
 
@@ -193,18 +221,17 @@ class LimitedChat:
 
     def _used(self, account: Account) -> tuple[int, int | None]:
         """The tokens and the cost of the attempts that are not settled yet."""
-        usage = account.usage_after(self._settled_usages)
-        cost = usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None
-        return usage.prompt_tokens + usage.completion_tokens, cost
+        counts = account.counts_after(self._settled_usages)
+        return counts.prompt + counts.completion, counts.nano_usd
 
     def probable_usage(self, conversation: Conversation, target: Target) -> models_pb2.TokenUsage:
         """The usage that is estimated for a chat, without its cost; also where it has no limits."""
         return self._limits.estimator.usage(conversation, target, self._call.project_id)
 
-    def note_answer(self, usage: models_pb2.TokenUsage, target: Target) -> None:
+    def note_answer(self, counts: Counts, target: Target) -> None:
         """Records the length of a whole answer, for the estimates of others."""
         if self._admission:
-            tokens = usage.completion_tokens
+            tokens = counts.completion
             if target.untrusted:
                 tokens = min(tokens, WORST_ANSWER_TOKENS)
             self._limits.estimator.lengths.add(self._call.project_id, target.model, tokens)

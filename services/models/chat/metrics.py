@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from proto import models_pb2
 from services.models.providers.base import Conversation, Target
 from services.models.providers.model_labels import Labels, answering_label, model_labels
+from services.models.providers.usage import Counts, counts_of
 from services.shared import metric_names as names
 from services.shared.call import Call
 from services.shared.call_metrics import MAX_SERIES, NOBODY, team_labels
@@ -81,17 +82,15 @@ class ChatMeter:
 
     def note_usage(self, target: Target, usage: models_pb2.TokenUsage) -> None:
         """Counts the tokens of an answer that broke off."""
-        BROKEN_ANSWERS.note((target, self._modality, self._call.identity, usage.SerializeToString()))
+        BROKEN_ANSWERS.note((target, self._modality, self._call.identity, counts_of(usage)))
 
-    def succeed(self, target: Target, response: models_pb2.ChatResponse) -> None:
-        """Ends the chat with an answer."""
+    def succeed(self, target: Target, answering: str, counts: Counts) -> None:
+        """Ends the chat with an answer of the model that goes by this name in it."""
         self._has_ended = True
         if self._intervals:
             self._hand_over_intervals()
         seconds = time.perf_counter() - self._started
-        # A field of a response would keep the whole of it in memory.
-        usage = response.usage.SerializeToString()
-        ANSWERS.note((target, response.model, self._modality, self._call.identity, usage, seconds, self._first_chunk))
+        ANSWERS.note((target, answering, self._modality, self._call.identity, counts, seconds, self._first_chunk))
 
     def fail(self, target: Target, error: BaseException) -> None:
         """Ends the chat with an error, unless it has ended with an answer."""
@@ -130,21 +129,21 @@ class _Answered:
         self.output = OUTPUT_TOKENS.of(self._tokens)
         self.cost: Count | None = None
 
-    def count_usage(self, data: bytes) -> None:
-        usage = models_pb2.TokenUsage.FromString(data)
-        self.input.value += usage.prompt_tokens
-        self.output.value += usage.completion_tokens
-        if usage.HasField("cost_nano_usd"):
+    def count_usage(self, counts: Counts) -> None:
+        prompt, completion, total, cached, written, reasoning, _, nano_usd = counts
+        self.input.value += prompt
+        self.output.value += completion
+        if nano_usd is not None:
             if self.cost is None:
                 self.cost = COSTS.of(self._owner)
-            self.cost.value += usage.cost_nano_usd
-        elif usage.total_tokens:
+            self.cost.value += nano_usd
+        elif total:
             UNPRICED_CALLS.add(self._owner)
-        if cached := usage.cached_prompt_tokens:
+        if cached:
             CACHE_READ_TOKENS.add(self._tokens, cached)
-        if written := usage.cache_write_tokens:
+        if written:
             CACHE_WRITE_TOKENS.add(self._tokens, written)
-        if reasoning := usage.reasoning_tokens:
+        if reasoning:
             REASONING_TOKENS.add(self._tokens, reasoning)
 
     def count_first_chunk(self, seconds: float) -> None:
@@ -161,7 +160,7 @@ def _count_answer(
     answering: str,
     modality: str,
     identity: Identity | None,
-    usage: bytes,
+    counts: Counts,
     seconds: float,
     first_chunk: float | None,
 ) -> None:
@@ -172,7 +171,7 @@ def _count_answer(
         if len(_answered) >= MAX_SERIES:
             _answered.clear()
         series = _answered[key] = _Answered(model_labels(target, has_answered=True), answering, modality, *owner)
-    series.count_usage(usage)
+    series.count_usage(counts)
     series.durations.observe(seconds)
     if first_chunk is not None:
         series.count_first_chunk(first_chunk)
@@ -185,9 +184,9 @@ def _count_failure(target: Target, error_type: str, seconds: float, first_chunk:
         FIRST_CHUNKS.observe(model, first_chunk)
 
 
-def _count_broken_answer(target: Target, modality: str, identity: Identity | None, usage: bytes) -> None:
+def _count_broken_answer(target: Target, modality: str, identity: Identity | None, counts: Counts) -> None:
     owner = (identity.team_id, identity.project_id) if identity else NOBODY
-    _Answered(model_labels(target), "", modality, *owner).count_usage(usage)
+    _Answered(model_labels(target), "", modality, *owner).count_usage(counts)
 
 
 def _count_intervals(target: Target, intervals: Sequence[float]) -> None:

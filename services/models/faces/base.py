@@ -91,3 +91,10 @@ class Face(Protocol):
 
     def refusal(self, error: PlatformError, request_id: str, asked: Asked | None = None) -> Refusal:
         """The error of a request, which `asked` is if it was read."""
+
+
+class CountingFace(Face, Protocol):
+    """A dialect that can also be asked how many tokens a prompt has, by the same body."""
+
+    def counted(self, tokens: int) -> bytes:
+        """The body of the answer."""

@@ -15,6 +15,9 @@ from services.models.validation.fields import MAX_VIOLATIONS
 from services.shared.errors import PlatformError
 from services.shared.json_text import encode_any
 
+_FIELD = re.compile(r"\w++(?:\.\w++|\[[^\[\]]*+\])*+")
+"""A field in a sentence, with its whole path."""
+
 PathOf = Callable[[str], str]
 """The path in the body of a field of the contract, as `Asked.path_of`."""
 
@@ -65,6 +68,4 @@ def _in_paths(error: PlatformError, path_of: PathOf) -> str:
     paths = {field: path for field in fields if (path := path_of(field)) and path != field}
     if not paths:
         return error.message
-    # A field is no part of another one's path.
-    names = "|".join(re.escape(field) for field in paths)
-    return re.sub(rf"(?<![\w.\]])(?:{names})(?!\w|\[|\.\w)", lambda found: paths[found.group()], error.message)
+    return _FIELD.sub(lambda found: paths.get(found.group(), found.group()), error.message)

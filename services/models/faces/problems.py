@@ -34,6 +34,7 @@ _TOO_LONG = _INVALID._replace(code="context_length_exceeded")
 _REJECTED = _INVALID._replace(code="content_policy_violation")
 _UNSUPPORTED = _INVALID._replace(code="unsupported_parameter")
 _TOO_LARGE = Problem(413, "invalid_request_error", "request_too_large", 413, "request_too_large", may_retry=False)
+_NO_JSON = Problem(415, "invalid_request_error", None, 415, "invalid_request_error", may_retry=False)
 _UNKNOWN_KEY = Problem(401, "invalid_request_error", "invalid_api_key", 401, "authentication_error", may_retry=False)
 _FORBIDDEN = Problem(403, "invalid_request_error", "permission_denied", 403, "permission_error", may_retry=False)
 _NO_MODEL = Problem(404, "invalid_request_error", "model_not_found", 404, "not_found_error", may_retry=False)
@@ -59,6 +60,7 @@ BY_REASON: dict[str, Problem] = {
     "UPSTREAM_UNSUPPORTED": _UNSUPPORTED,
     "REQUEST_TOO_LARGE": _TOO_LARGE,
     "MESSAGE_TOO_LARGE": _TOO_LARGE,
+    "CONTENT_TYPE_UNSUPPORTED": _NO_JSON,
     "METADATA_TOO_LARGE": _TOO_LARGE._replace(status=431, anthropic_status=431),
     "MODEL_NOT_FOUND": _NO_MODEL,
     "MODEL_RETIRED": _NO_MODEL,

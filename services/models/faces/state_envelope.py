@@ -33,28 +33,38 @@ class Bond(enum.Enum):
     """A part that is state alone."""
     BEFORE = "gs1b."
     """The part before the field: a text, a refusal or a tool call, which have no field for it."""
+    NAMED = "gs1n"
+    """The part whose name follows, wherever it is in the message: clients may put parts into another order."""
 
 
-_PREFIX = re.compile(r"gs1[ab]?\.")
+_PREFIX = re.compile(r"(?P<bond>gs1[ab]?\.)|gs1n(?P<name>[a-z][0-9]{1,4})\.")
 
 
-def seal(state: models_pb2.ProviderState, bond: Bond = Bond.THOUGHT) -> str:
-    """The envelope of a state."""
-    return bond.value + base64.urlsafe_b64encode(state.SerializeToString()).rstrip(b"=").decode("ascii")
+def seal(state: models_pb2.ProviderState, bond: Bond = Bond.THOUGHT, name: str = "") -> str:
+    """The envelope of a state. `name` is that of a named part: a letter for its kind, and its number among those of its
+    kind in the message."""
+    prefix = f"{bond.value}{name}." if bond is Bond.NAMED else bond.value
+    return prefix + base64.urlsafe_b64encode(state.SerializeToString()).rstrip(b"=").decode("ascii")
 
 
 def bond_of(text: str) -> Bond | None:
     """The bond of an envelope, which may be damaged all the same; None for any other text."""
     prefix = _PREFIX.match(text)
-    return Bond(prefix.group()) if prefix else None
+    return Bond(prefix["bond"] or Bond.NAMED) if prefix else None
+
+
+def name_in(text: str) -> str:
+    """The name of the part that an envelope is of; "" without one."""
+    prefix = _PREFIX.match(text)
+    return (prefix["name"] or "") if prefix else ""
 
 
 def open_envelope(text: str) -> models_pb2.ProviderState | None:
     """The state in an envelope; None for any other text, and for a damaged envelope."""
-    bond = bond_of(text)
-    if bond is None or len(text) > MAX_ENVELOPE_CHARACTERS:
+    prefix = _PREFIX.match(text)
+    if prefix is None or len(text) > MAX_ENVELOPE_CHARACTERS:
         return None
-    written = text[len(bond.value) :]
+    written = text[prefix.end() :]
     try:
         packed = base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True)
         state = models_pb2.ProviderState.FromString(packed)

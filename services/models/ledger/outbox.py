@@ -8,7 +8,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from services.models.ledger.records import Kind, UsageRecord, encode_frame, encode_record
+from services.models.ledger.records import BEGUN, ENDED, VOID, UsageRecord, encode_frame, encode_record
 from services.models.ledger.segments import PRIVATE_DIRECTORY, Segment, left_over, segment_path
 from services.shared.errors import StartupError, Unavailable
 from services.shared.logs import Log
@@ -74,7 +74,7 @@ class Outbox:
 
     def begin(self, record: UsageRecord) -> None:
         """Notes that a call is about to ask a provider: it is in the ledger even if the process is killed."""
-        frame = encode_frame(Kind.BEGUN, encode_record(record))
+        frame = encode_frame(BEGUN, encode_record(record))
         self._running[record.call_id] = frame
         self._append(frame)
 
@@ -83,7 +83,7 @@ class Outbox:
         refuses is kept in memory until the database has it."""
         self._running.pop(record.call_id, None)
         payload = encode_record(record)
-        segment = self._append(encode_frame(Kind.ENDED, payload))
+        segment = self._append(encode_frame(ENDED, payload))
         if segment is None:
             self.unwritten.append(record)
             self._unwritten_bytes += len(payload)
@@ -99,21 +99,27 @@ class Outbox:
     def void(self, call_id: str) -> None:
         """Forgets a call that has begun, and has asked no provider."""
         if self._running.pop(call_id, None):
-            self._append(encode_frame(Kind.VOID, call_id.encode()))
+            self._append(encode_frame(VOID, call_id.encode()))
 
     def _append(self, frame: bytes) -> Segment | None:
         """The segment that the frame is in; None if it could not be written."""
+        segment = self._current
         try:
-            if self._current and self._current.size >= SEGMENT_BYTES:
-                # The database is behind: these wait in the file alone.
-                self._current.kept = None
-                self._close_current()
-            segment = self._current or self._open()
+            if segment is None or segment.size >= SEGMENT_BYTES:
+                segment = self._open_next()
             segment.append(frame)
         except OSError as error:
             self._report(error)
             return None
         return segment
+
+    def _open_next(self) -> Segment:
+        """Opens a segment in place of one that is full, if there is one."""
+        if self._current:
+            # The database is behind: these wait in the file alone.
+            self._current.kept = None
+            self._close_current()
+        return self._open()
 
     def _open(self) -> Segment:
         self._number += 1

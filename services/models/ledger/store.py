@@ -8,7 +8,6 @@ at several times the cost of the work itself.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from typing import Any, NamedTuple
@@ -60,8 +59,8 @@ _EACH_TEXT = {"sqlite": "json_each", "postgresql": "json_array_elements_text"}
 _GATHER = {"sqlite": "json_group_array", "postgresql": "json_agg"}
 _SUMS = tuple(field.name for field in fields(Sums))
 
-_TAGS, _COUNTED_TAGS = map(UsageRecord.__struct_fields__.index, ("tags", "counted_tags"))
-"""The places of JSON objects in a record."""
+_TAGS, _COUNTED_TAGS, _ESTIMATED = map(UsageRecord.__struct_fields__.index, ("tags", "counted_tags", "estimated"))
+"""The places of values in a record that SQLite has in another form: JSON objects, and a yes or no."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -152,16 +151,20 @@ async def _insert_events(connection: AsyncConnection, records: Sequence[UsageRec
     start = 0
     for count in ROWS_AT_ONCE:
         while start + count <= len(records):
-            values = itertools.chain.from_iterable(map(_event_values, records[start : start + count]))
+            values: list[Any] = []
+            for record in records[start : start + count]:
+                _add_event_values(values, record)
             await connection.exec_driver_sql(_event_statement(count), tuple(values))
             start += count
 
 
-def _event_values(record: UsageRecord) -> list[Any]:
-    values = list(msgspec.structs.astuple(record))
-    values[_TAGS] = _encode(record.tags).decode() if record.tags else "{}"
-    values[_COUNTED_TAGS] = _encode(record.counted_tags).decode() if record.counted_tags else "{}"
-    return values
+def _add_event_values(values: list[Any], record: UsageRecord) -> None:
+    first = len(values)
+    values += msgspec.structs.astuple(record)
+    values[first + _TAGS] = _encode(record.tags).decode() if record.tags else "{}"
+    values[first + _COUNTED_TAGS] = _encode(record.counted_tags).decode() if record.counted_tags else "{}"
+    # Python looks for an adapter of all that is no number or text, which takes as long as to bind ten of those.
+    values[first + _ESTIMATED] = int(record.estimated)
 
 
 @functools.cache

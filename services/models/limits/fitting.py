@@ -68,6 +68,14 @@ class FittingRate(_Limit):
         self.ahead = 0
         """The microseconds that it is ahead of now behind the call that is being admitted."""
 
+    def correct(self, used: int, taken: int, now: int) -> None:
+        """Counts the units that a call has really used in the place of those that it has taken."""
+        window, amount, until = self.window, self.amount, self.place.used
+        # As in `FittingCalls.take`.
+        until = until if until > now else now
+        until += (used * window // amount or min(used, 1)) - (taken * window // amount or min(taken, 1))
+        self.place.used = until if until > now else now
+
 
 class FittingCounter(_Limit):
     """Slots or a budget of fitting calls."""
@@ -172,19 +180,15 @@ class FittingCalls:
         return told
 
     def settle(self, taken: Units, used: Units) -> None:
-        """Settles a call: what it has taken, and what it has really used."""
+        """Settles a call: the units that it has taken, and those that it has really used."""
         for counter in self._counters:
             place, counted = counter.place, counter.counted
             place.held -= taken[counted]
             place.spent += used[counted]
         for rate in self._settled_rates:
-            if used[rate.counted] != taken[rate.counted]:
-                self._correct(rate, used[rate.counted], taken[rate.counted])
-
-    def _correct(self, rate: FittingRate, used: int, taken: int) -> None:
-        place, charge, now = rate.place, rate.charge, self._clock()
-        until = max(place.used, now) + charge.microseconds(used) - charge.microseconds(taken)
-        place.used = max(until, now)
+            counted = rate.counted
+            if used[counted] != taken[counted]:
+                rate.correct(used[counted], taken[counted], self._clock())
 
 
 class FittingCall:

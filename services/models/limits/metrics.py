@@ -42,6 +42,8 @@ class LimitMeter:
     def __init__(self, store: str) -> None:
         self._seconds = DECISION.of((store,))
         self._budgets: OrderedDict[str, Standing | FittingCounter] = OrderedDict()
+        self._remembered: FittingCalls | None = None
+        """Those whose budgets were remembered last."""
 
     def note(self, decision: Decision, seconds: float, identity: Identity) -> None:
         """Records a decision about a call of a caller."""
@@ -51,14 +53,17 @@ class LimitMeter:
             REFUSALS.add((team, refused_by.rule.resource))
         if decision.is_degraded:
             return
+        self._remembered = None
         for standing in decision.budgets():
             self._remember(standing)
 
     def count_fitting(self, calls: FittingCalls, seconds: float) -> None:
         """Counts a call that was admitted because it fits."""
         self._seconds.observe(seconds)
-        for budget in calls.budgets:
-            self._remember(budget)
+        if calls is not self._remembered:
+            self._remembered = calls
+            for budget in calls.budgets:
+                self._remember(budget)
 
     def _remember(self, budget: Standing | FittingCounter) -> None:
         key = budget.charge.key

@@ -42,6 +42,25 @@ from services.models.validation.work import JSON_WORK, MESSAGE_WORK, PART_WORK, 
 from services.shared.offload import LARGE_BYTES
 
 
+class PricedUsage(Protocol):
+    """A usage, as far as its price depends on it: a message, or the same numbers."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+
+    @property
+    def completion_tokens(self) -> int: ...
+
+    @property
+    def cached_prompt_tokens(self) -> int: ...
+
+    @property
+    def cache_write_tokens(self) -> int: ...
+
+    @property
+    def long_cache_write_tokens(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The place where one call goes: server, model, keys and what is known of them."""
@@ -65,7 +84,7 @@ class Target:
     Chat is sent to them as a stream, too."""
     can_stream: bool = True
     """False for a server without streams: a stream is then one whole answer."""
-    price: Callable[[models_pb2.TokenUsage], int | None] | None = None
+    price: Callable[[PricedUsage], int | None] | None = None
     """The cost of a usage in nano-USD; None if it is unknown."""
     warnings: Sequence[models_pb2.Notice] = field(default=())
     """Warnings of routing for the caller, such as a replacement."""
@@ -105,6 +124,19 @@ HISTORY_FIELD = "session_id"
 """The request field that the earlier messages of a session come through."""
 
 
+class Forwarded(NamedTuple):
+    """The body of a request in a provider's own dialect, as its client has written it."""
+
+    wire: str
+    """The dialect's name among the faces: `chat_completions`, `responses` or `messages`."""
+    body: bytes
+    headers: Mapping[str, str]
+    """The client's header fields that belong to the dialect, such as `anthropic-beta`."""
+    asks_for_usage: bool = True
+    """Whether the answer has the usage without being asked for it by the platform."""
+    has_tools: bool = False
+
+
 @dataclass(slots=True)
 class Conversation:
     """A conversation to encode: the request, with its messages as they go out (a system prompt put first)."""
@@ -116,6 +148,8 @@ class Conversation:
     contents: Contents = UNCHECKED
     paths: Sequence[str] = ()
     """The path of every message, if some were added, moved or left out."""
+    forwarded: Forwarded | None = None
+    """The body that has the messages, where it goes out as it is; `messages` are then empty."""
 
     def work(self) -> int:
         """The estimated work to encode the conversation, in bytes of plain text."""
@@ -175,6 +209,9 @@ class HistoryRules(NamedTuple):
     """Whether the arguments of calls must be JSON objects."""
     arguments_in_state: bool = True
     """Whether a call that the provider made goes back in its own form, with the arguments that it has there."""
+    openai_tools: bool = False
+    """True where the kinds of tools that OpenAI's Responses has are taken as they are. For others they become
+    functions."""
 
 
 class Decoder(Protocol):
@@ -190,6 +227,15 @@ class Decoder(Protocol):
 
     def feed(self, events: Sequence[Event]) -> None:
         """Adds the events to the answer. Raises `Fault` for an error event, or for one that is not of the dialect."""
+
+
+class Native(NamedTuple):
+    """The dialect in which a server takes a forwarded body, and its path there."""
+
+    dialect: Dialect
+    path: str
+    counting_path: str = ""
+    """The path at which the tokens of the same body are counted; empty where they are not."""
 
 
 class Dialect(Protocol):
@@ -210,11 +256,18 @@ class Dialect(Protocol):
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         """The dialect of the same provider that carries this conversation: nearly always this one."""
 
+    def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        """The dialect of the same provider that a body is written in; None where it must be translated."""
+
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         """The HTTP request: path, headers and body may depend on the model, and on `stream`.
 
         Raises InvalidRequest or Unimplemented for content that the dialect has no form for.
         """
+
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        """The request that counts the tokens of the conversation, which its server answers for free; None for servers
+        without one. Raises as `encode` does."""
 
     def read(self, body: bytes) -> Answer:
         """The answer in the body of a 200. Raises `Fault` for a body that is not an answer."""

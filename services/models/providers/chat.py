@@ -43,7 +43,7 @@ async def chat(
         )
     async with Exchange(transport, target, reservation, waiting=waiting) as exchange:
         response = await exchange.post(encoded.request)
-        read = functools.partial(_read_answer, target, encoded.tool_names)
+        read = functools.partial(read_answer, target, encoded.tool_names)
         answer = await exchange.read(response, response.body, read)
         return await Completion(target, conversation, encoded.notices, interrupted).response(answer)
 
@@ -70,8 +70,8 @@ async def chat_stream(
     async with Exchange(transport, target, reservation, waiting=waiting) as exchange:
         response = await exchange.stream(encoded.request)
         reader = StreamReader(exchange, response, target.dialect, timeouts)
-        _name_owner(reader.answer, target, encoded.tool_names)
-        with _Interruption(exchange, reader, target, conversation, interrupted):
+        name_owner(reader.answer, target, encoded.tool_names)
+        with Interruption(exchange, reader, target, conversation, interrupted):
             while reader.state != "ended":
                 for chunk in await reader.read():
                     yield chunk
@@ -91,19 +91,19 @@ async def _last_response(stream: AsyncGenerator[models_pb2.ChatChunk, None]) -> 
     return last.response
 
 
-def _read_answer(target: Target, tool_names: Mapping[str, str], body: bytes) -> Answer:
+def read_answer(target: Target, tool_names: Mapping[str, str], body: bytes) -> Answer:
     answer = read_body(target.dialect, body)
-    _name_owner(answer, target, tool_names)
+    name_owner(answer, target, tool_names)
     answer.complete()
     return answer
 
 
-def _name_owner(answer: Answer, target: Target, tool_names: Mapping[str, str]) -> None:
+def name_owner(answer: Answer, target: Target, tool_names: Mapping[str, str]) -> None:
     """Sets the owner of the answer's opaque state, and the caller's names of its tools."""
     answer.state_owner, answer.tool_names = target.state_owner, tool_names
 
 
-class _Interruption:
+class Interruption:
     """A block that reports the usage of an answer that is interrupted within it, in the error and to `interrupted`."""
 
     def __init__(

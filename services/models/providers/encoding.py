@@ -6,8 +6,10 @@ import dataclasses
 
 from services.models.providers.base import Conversation, Encoded, Target
 from services.models.providers.history.rules import fit_conversation
+from services.models.providers.lowered_tools import Lowered, lower_tools
 from services.models.providers.requests.content import check_content, check_features, check_kind
 from services.models.providers.requests.policy import bound_notices, refuse_changes
+from services.shared.errors import InvalidRequest
 
 
 def prepare(conversation: Conversation, target: Target, *, stream: bool) -> tuple[Target, Encoded]:
@@ -33,8 +35,19 @@ def encode(conversation: Conversation, target: Target, *, stream: bool) -> Encod
     check_kind(target, "chat")
     check_features(conversation.request, target)
     check_content(conversation, target)
-    conversation, notices, tool_names = fit_conversation(conversation, target)
-    encoded = target.dialect.encode(conversation, target, stream=stream and target.can_stream)
-    refuse_changes(encoded.notices, conversation.request.parameter_policy, target.model)
-    notices = bound_notices([*notices, *encoded.notices])
-    return Encoded(encoded.request, notices, encoded.streams, tool_names)
+    lowered = lower_tools(conversation) if _has_odd_tools(conversation, target) else Lowered(conversation)
+    try:
+        conversation, fitting, tool_names = fit_conversation(lowered.conversation, target)
+        encoded = target.dialect.encode(conversation, target, stream=stream and target.can_stream)
+    except InvalidRequest as error:
+        raise lowered.restored(error) from None
+    lowered.restore(fitting)
+    notices = [*lowered.notices, *lowered.restore(encoded.notices)]
+    refuse_changes(notices, conversation.request.parameter_policy, target.model)
+    return Encoded(encoded.request, bound_notices([*fitting, *notices]), encoded.streams, tool_names)
+
+
+def _has_odd_tools(conversation: Conversation, target: Target) -> bool:
+    """Whether a conversation may have tools of kinds that only OpenAI takes."""
+    tools = conversation.request.tools
+    return bool(tools) and not target.dialect.history.openai_tools

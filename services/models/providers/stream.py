@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, NamedTuple
 
 from proto import models_pb2
@@ -71,7 +71,10 @@ class StreamReader:
         response: StreamedResponse,
         dialect: Dialect,
         timeouts: StreamTimeouts = STREAM_TIMEOUTS,
+        tap: Callable[[bytes], None] | None = None,
     ) -> None:
+        """`tap` gets the bytes of each read as they are."""
+        self._tap = tap
         self.decoder: Decoder = dialect.decoder()
         self.state: StreamState = "content"
         self._exchange = exchange
@@ -116,6 +119,8 @@ class StreamReader:
             data = await (self._read_usage(self._usage_due) if self._usage_due else self._read_content())
             if not data:
                 break
+            if self._tap:
+                self._tap(data)
             try:
                 if len(data) > FEW_BYTES:
                     await wait_for_time_slice()

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+import operator
+from typing import NamedTuple
+
 from proto import models_pb2
 from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation, Target
-from services.shared.tokens import estimate_tokens, message_tokens, text_bytes
+from services.shared.tokens import estimate_tokens, measure, text_bytes, text_message_tokens
+
+
+class Counts(NamedTuple):
+    """The counts of a usage: numbers, which a message takes long to give, and which do not keep it in memory."""
+
+    prompt: int
+    completion: int
+    total: int
+    cached: int
+    """Tokens of the prompt that a cache had."""
+    written: int
+    """Tokens of the prompt that were cached."""
+    reasoning: int
+    are_estimated: bool
+    nano_usd: int | None
+    """The cost; None if it is not known."""
+
+
+_COUNTS = operator.attrgetter(
+    *("prompt_tokens", "completion_tokens", "total_tokens"),
+    *("cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens", "estimated"),
+)
+
+
+def counts_of(usage: models_pb2.TokenUsage) -> Counts:
+    """The counts of a usage."""
+    return Counts._make((*_COUNTS(usage), usage.cost_nano_usd if usage.HasField("cost_nano_usd") else None))
 
 
 def estimate_usage(answer: Answer, conversation: Conversation) -> models_pb2.TokenUsage:
@@ -33,9 +63,11 @@ def with_counted_prompt(estimate: models_pb2.TokenUsage, counted: models_pb2.Tok
 
 def estimate_prompt_tokens(conversation: Conversation) -> int:
     """The estimated tokens of a conversation and its tools."""
-    tokens = 0
+    if conversation.forwarded:
+        return estimate_tokens(len(conversation.forwarded.body))
+    tokens, are_plain = 0, conversation.contents.are_plain
     for message in conversation.messages:
-        tokens += message_tokens(message)
+        tokens += text_message_tokens(message) if are_plain else measure(message, message.ByteSize()).tokens
     if conversation.request.tools:
         tools = sum(text_bytes(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
         tokens += estimate_tokens(tools)

@@ -11,7 +11,7 @@ from services.models.access.credentials import Credentials
 from services.models.catalog import prices
 from services.models.catalog.vendor import AdapterType
 from services.models.catalog.vendors import ADAPTER_TYPES, is_vendor_host
-from services.models.providers.base import Target
+from services.models.providers.base import PricedUsage, Target
 from services.models.providers.endpoints import Endpoint
 from services.models.providers.facts import MEDIA_KINDS, MediaKind, ModelFacts
 from services.shared.errors import PreconditionFailed
@@ -75,7 +75,7 @@ def _roots(model: models_pb2.RegisteredModel, credentials: Credentials, endpoint
     return credentials.permitted_roots(model.credential, ADAPTER_TYPES[model.adapter_type].api_roots(endpoint))
 
 
-def _price(capabilities: models_pb2.ModelCapabilities) -> Callable[[models_pb2.TokenUsage], int | None] | None:
+def _price(capabilities: models_pb2.ModelCapabilities) -> Callable[[PricedUsage], int | None] | None:
     """The price in the registration; a vendor's price list is not valid for another server."""
     return prices.Tier.of(capabilities.prices).cost if capabilities.HasField("prices") else None
 

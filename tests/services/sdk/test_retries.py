@@ -199,6 +199,12 @@ async def test_stream_that_is_closed_in_a_pause_is_not_started_again(backend: Ba
     assert len(backend.received) == 1
 
 
+def test_read_is_not_tried_again_where_tls_refuses_the_connection() -> None:
+    attempts = Attempts(60, is_read=True, max_retries=2, budget=RetryBudget())
+    assert attempts.pause_after(Unavailable("no TLS connection", reason="GATEWAY_UNREACHABLE")) is None
+    assert attempts.pause_after(Unavailable("lost", reason="GATEWAY_LOST")) is not None
+
+
 def test_budget_ends_retries_while_most_calls_fail() -> None:
     budget = RetryBudget()
     error = RateLimited("busy", retry_after=0.01)

@@ -13,6 +13,7 @@ from services.models.faces.state_envelope import (
     MAX_ENVELOPE_CHARACTERS,
     Bond,
     bond_of,
+    name_in,
     open_envelope,
     seal,
 )
@@ -27,8 +28,14 @@ STATE = ProviderState(provider="openai", model="gpt-6", data=b'{"type":"reasonin
     st.sampled_from(Bond),
 )
 def test_what_goes_in_comes_out(state: ProviderState, bond: Bond) -> None:
-    text = seal(state, bond)
+    text = seal(state, bond, "t0")
     assert (open_envelope(text), bond_of(text)) == (state, bond)
+
+
+def test_a_part_may_be_named() -> None:
+    text = seal(STATE, Bond.NAMED, "u1999")
+    assert (open_envelope(text), bond_of(text), name_in(text)) == (STATE, Bond.NAMED, "u1999")
+    assert name_in(seal(STATE, Bond.BEFORE)) == ""
 
 
 def test_an_envelope_is_letters_that_no_json_escapes() -> None:
@@ -55,6 +62,10 @@ def sealed(packed: bytes) -> str:
         "gs1.",
         "gs2.AAAA",
         "gs1c.AAAA",
+        "gs1nu12345.AAAA",
+        "gs1.1.AAAA",
+        "gs1n1.AAAA",
+        "gs1n.AAAA",
         "EqQBCkYIARgCKkA",
         "gs1.A",
         "gs1.!!!!",

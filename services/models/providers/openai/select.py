@@ -8,6 +8,7 @@ Responses when
     only: "Function tools with reasoning_effort are not supported", says Chat Completions;
   * its history has state of OpenAI, such as encrypted reasoning, that this model accepts again: only Responses does so;
   * it asks for the text of the reasoning, which Chat Completions never shows, and the model may reason;
+  * its options have members that only Responses knows;
   * it asks for a tool that OpenAI itself runs, gives a document by URL or an image by file id, or answers a tool call
     with more than text.
 
@@ -17,9 +18,11 @@ Servers that imitate OpenAI are left alone: few of them speak Responses.
 from __future__ import annotations
 
 from proto import models_pb2
-from services.models.providers.base import Conversation, Dialect, Target
+from services.models.providers.base import Conversation, Dialect, Forwarded, Native, Target
+from services.models.providers.http_request import HttpRequest
 from services.models.providers.openai.chat_completions.dialect import ChatCompletionsDialect
 from services.models.providers.openai.common.opaque_items import accepts_items, has_owned_item
+from services.models.providers.openai.common.responses_members import RESPONSES_MEMBERS
 from services.models.providers.openai.common.traits import OPENAI_TRAITS
 from services.models.providers.openai.responses.dialect import OPENAI_RESPONSES
 from services.models.providers.requests.content import media_kind
@@ -32,6 +35,18 @@ class OpenAIDialect(ChatCompletionsDialect):
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return OPENAI_RESPONSES if _needs_responses(target, conversation) else self
 
+    def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        if forwarded.wire == "responses":
+            return OPENAI_RESPONSES.native(forwarded, target)
+        facts = target.facts
+        if forwarded.wire != "chat_completions":
+            return super().native(forwarded, target)
+        must_be_changed = facts.responses_only or (forwarded.has_tools and facts.tools_with_reasoning_need_responses)
+        return None if must_be_changed else super().native(forwarded, target)
+
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        return OPENAI_RESPONSES.counting_request(conversation, target)
+
 
 OPENAI = OpenAIDialect(OPENAI_TRAITS)
 
@@ -43,6 +58,8 @@ def _needs_responses(target: Target, conversation: Conversation) -> bool:
     if request.tools and _tools_need_responses(target, request):
         return True
     if request.reasoning.include_text and target.facts.can_reason is not False:
+        return True
+    if request.provider_options_json and _has_members_of_responses(request):
         return True
     if conversation.contents.are_plain:
         return False
@@ -67,6 +84,11 @@ def _reasons(target: Target, request: models_pb2.ChatRequest) -> bool:
     if wanted.HasField("budget_tokens"):
         return True
     return target.facts.reasoning is not None and target.facts.reasoning.on_by_default
+
+
+def _has_members_of_responses(request: models_pb2.ChatRequest) -> bool:
+    options = request.provider_options_json.get(OPENAI_TRAITS.name, "")
+    return bool(options) and not RESPONSES_MEMBERS.isdisjoint(json_text.raw_members(options))
 
 
 def _asked_in_options(request: models_pb2.ChatRequest) -> bool | None:

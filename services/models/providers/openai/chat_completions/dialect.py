@@ -6,13 +6,16 @@ https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 from services.models.providers.answers.answer import Answer
-from services.models.providers.base import Conversation, Dialect, Encoded, Target
+from services.models.providers.base import Conversation, Dialect, Encoded, Forwarded, Native, Target
 from services.models.providers.errors.error_body import read_fault
 from services.models.providers.errors.faults import Fault
-from services.models.providers.openai.chat_completions.request import encode_request
+from services.models.providers.http_request import HttpRequest
+from services.models.providers.openai.chat_completions.request import PATH, encode_request
 from services.models.providers.openai.chat_completions.response import read_answer
 from services.models.providers.openai.chat_completions.stream import ChatCompletionDecoder
 from services.models.providers.openai.common.traits import Traits
+from services.models.providers.openai.embeddings import EMBEDDINGS
+from services.models.providers.openai.embeddings import WIRE as EMBEDDINGS_WIRE
 from services.models.providers.requests.options import QUESTION_MEMBERS
 
 
@@ -29,8 +32,16 @@ class ChatCompletionsDialect:
     def select(self, conversation: Conversation, target: Target) -> Dialect:
         return self
 
+    def native(self, forwarded: Forwarded, target: Target) -> Native | None:
+        if forwarded.wire == EMBEDDINGS_WIRE:
+            return EMBEDDINGS.native(forwarded, target)
+        return Native(self, PATH) if forwarded.wire == "chat_completions" else None
+
     def encode(self, conversation: Conversation, target: Target, *, stream: bool) -> Encoded:
         return encode_request(self.traits, conversation, target, stream=stream)
+
+    def counting_request(self, conversation: Conversation, target: Target) -> HttpRequest | None:
+        return None
 
     def read(self, body: bytes) -> Answer:
         return read_answer(body, self.traits.stop_sequence_member)

@@ -1,0 +1,1 @@
+"""The face of OpenAI's Chat Completions."""

@@ -1,0 +1,119 @@
+"""The boundary between HTTP and the service, as `services.shared.rpc` is the one between gRPC and it: calls are
+admitted, their callers are asked who they are, errors are answered in the client's dialect, and each call has one line
+in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from services.models.faces.base import Refusal
+from services.models.http_port.exchange import HttpExchange
+from services.shared.admission import Admission
+from services.shared.call import Call
+from services.shared.call_metrics import serve_method
+from services.shared.errors import DeadlineExceeded, PlatformError
+from services.shared.identity import Callers
+from services.shared.intake import Intake
+from services.shared.logs import Log
+from services.shared.rpc import CALL_ERRORS, forget_frames, record_call, record_failure
+from services.shared.running_calls import RunningCalls
+from services.shared.tracing import PROCESS_TRACING
+
+Refuse = Callable[[PlatformError, str], Refusal]
+"""Writes an error, with the id of its request, in the dialect of the client."""
+
+Result = TypeVar("Result")
+
+
+class Boundary:
+    """Admits the calls of the port."""
+
+    def __init__(
+        self,
+        log: Log,
+        callers: Callers,
+        intake: Intake,
+        generation: Admission,
+        others: Admission,
+        running: RunningCalls,
+        deadline: float,
+    ) -> None:
+        self.intake = intake
+        self._log = log
+        self._callers = callers
+        self._generation = generation
+        self._others = others
+        self._running = running
+        self._deadline = deadline
+
+    def open_call(self, exchange: HttpExchange, operation: str) -> Call:
+        """The call of a request."""
+        call = Call(exchange, exchange.peer())
+        call.method = method_name(operation)
+        call.span = PROCESS_TRACING.start_call(call.method, call.metadata, call.request_id)
+        return call
+
+    @contextlib.asynccontextmanager
+    async def generating(self, call: Call, scope: str) -> AsyncIterator[None]:
+        """A block in which a call may ask a provider. Raises what refuses it, and DeadlineExceeded at its end."""
+        with self._generation.call(call.caller), self._running.call(call):
+            async with self._in_time(call):
+                await call.identify(self._callers, scope, None)
+                yield
+
+    @contextlib.asynccontextmanager
+    async def looking_up(self, call: Call, scope: str) -> AsyncIterator[None]:
+        """A block in which a call is answered from memory. Raises what refuses it."""
+        with self._others.call(call.caller):
+            await call.identify(self._callers, scope, None)
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self, call: Call) -> AsyncIterator[None]:
+        call.default_timeout = timeout = asyncio.timeout(self._deadline)
+        try:
+            async with timeout:
+                yield
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            raise DeadlineExceeded(
+                f"no answer within {self._deadline:g} s, the service's limit; ask for less"
+            ) from None
+
+    async def run(
+        self,
+        exchange: HttpExchange,
+        call: Call,
+        work: Awaitable[None],
+        fail: Callable[[PlatformError], Awaitable[None]],
+    ) -> None:
+        """Runs the work of a call to its end, which is logged; `fail` answers with an error. Raises CancelledError when
+        the client has left or the server stops."""
+        try:
+            await work
+        except CALL_ERRORS as error:
+            try:
+                await fail(record_failure(self._log, call.method, error, call))
+            finally:
+                forget_frames(error)
+        else:
+            record_call(self._log, call.method, call, "OK")
+        finally:
+            await exchange.settle()
+            exchange.close()
+
+
+def method_name(operation: str) -> str:
+    """The name of an operation as a method, in the log and in metrics."""
+    return f"http/{operation}"
+
+
+def serve_operations(operations: Iterable[str]) -> None:
+    """Gives operations series of their own in the metrics of calls."""
+    for operation in operations:
+        serve_method(method_name(operation), method_name(operation))

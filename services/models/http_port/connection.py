@@ -1,0 +1,193 @@
+"""A connection of the HTTP port: uvicorn's protocol on httptools, with bounds for what a client may send and take.
+
+uvicorn bounds neither the head of a request nor the time that it takes, and tells an application that its client has
+left only when that asks. Here the client's leaving cancels the task that answers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from services.shared.fair_quota import FairQuota
+from services.shared.proxy_protocol import SIGNATURE, Malformed, Relayed, read_header
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Bytes of a request up to the end of its header fields. Anthropic's and OpenAI's servers take less."""
+
+HEAD_SECONDS = 10.0
+"""Time for the head of a request from its first byte, or from the connection."""
+
+IDLE_SECONDS = 75
+"""Time that a connection stays open between two requests: longer than the minute after which clients close theirs."""
+
+_REFUSAL = b'{"error":{"message":"%s","type":"invalid_request_error","param":null,"code":null}}'
+
+
+class Peers:
+    """The clients of a port: how many connections they have, and which of them are trusted relays."""
+
+    def __init__(self, max_connections: int, relays: frozenset[str], *, exposed: bool) -> None:
+        self.quota = FairQuota(max_connections)
+        self.relays = relays
+        """The addresses whose word is taken for who has connected to them."""
+        self.exposed = exposed
+        """Whether others than this machine's user can reach the port."""
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. `peers` is the same for all of a port."""
+
+    def __init__(self, config: Config, state: ServerState, peers: Peers) -> None:
+        super().__init__(config, state, {})
+        self.exposed = peers.exposed
+        """Whether the client may be somebody else than this machine's user."""
+        self._peers = peers
+        self._taken = ""
+        """The host whose share of the connections this one is part of."""
+        self._preamble: bytes | None = None
+        """The first bytes of a relay, while they are incomplete."""
+        self._may_be_relayed = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._in_head = True
+        self._answering: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        host = self.client[0] if self.client else ""
+        self._may_be_relayed = host in self._peers.relays
+        self._start_head_timer()
+        if not self._may_be_relayed:
+            self._take(host)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        if self._taken:
+            self._peers.quota.release(self._taken)
+            self._taken = ""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        super().connection_lost(exc)
+        if is_answering and self._answering:
+            self._answering.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._may_be_relayed:
+            data = self._without_preamble(data)
+            if not data:
+                return
+        if self.transport.is_closing():
+            return
+        starts = self._in_head
+        if len(data) > MAX_HEAD_BYTES:
+            self._head_bytes = 0
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes = self._head_bytes + len(data) if starts else len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.refuse(431, b"the head of the request is too large")
+            elif self._head_timer is None:
+                self._start_head_timer()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        self._stop_head_timer()
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD_BYTES:
+            self.refuse(431, b"the head of the request is too large")
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle is not None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        if self.cycle is not None:
+            super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.scope["connection"] = self  # type: ignore[typeddict-unknown-key]
+        # One task for each request, as uvicorn does it, and known here.
+        task = self._answering = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(400, b"the request is not valid HTTP/1.1")
+
+    def refuse(self, status: int, message: bytes) -> None:
+        """Answers with an error, and closes the connection."""
+        if self.transport.is_closing():
+            return
+        body = _REFUSAL % message
+        head = b"HTTP/1.1 %d \r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(head % (status, len(body)) + body)
+        self.transport.close()
+
+    # ------------------------------------------------------------------------------------------- of an exchange
+
+    def write_chunk(self, data: bytes) -> None:
+        """Writes a piece of a body that was begun, at once; what a client does not read is `is_full`."""
+        if not self.transport.is_closing():
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client must read before more is written."""
+        return self.flow.write_paused
+
+    async def drain(self) -> None:
+        """Waits until the client has read."""
+        await self.flow.drain()
+
+    # --------------------------------------------------------------------------------------------------- bounds
+
+    def _take(self, host: str) -> None:
+        """Counts the connection for its host, or refuses it."""
+        if self._peers.quota.try_take(host):
+            self._taken = host
+        else:
+            self.refuse(503, b"there are too many connections; close some, and try again")
+
+    def _without_preamble(self, data: bytes) -> bytes:
+        """The bytes behind the header of a relay; b"" while that is incomplete. Other clients of its host send none."""
+        held = (self._preamble or b"") + data
+        if not held.startswith(SIGNATURE[: len(held)]):
+            self._settle_client(None)
+            return held
+        try:
+            relayed = read_header(held)
+        except Malformed:
+            self.transport.close()
+            return b""
+        if relayed is None:
+            self._preamble = held
+            return b""
+        self._settle_client(relayed)
+        return held[relayed.size :]
+
+    def _settle_client(self, relayed: Relayed | None) -> None:
+        self._may_be_relayed, self._preamble = False, None
+        if relayed:
+            self.client = relayed.host, relayed.port
+            self.exposed = self.exposed or relayed.exposed
+        self._take(self.client[0] if self.client else "")
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_late_head)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _end_late_head(self) -> None:
+        self._head_timer = None
+        self.refuse(408, b"the head of the request took too long")

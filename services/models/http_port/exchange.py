@@ -1,0 +1,179 @@
+"""One request of a client and its response, where a call over gRPC has grpc's context."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from services.models.http_port.connection import Connection
+from services.shared.message_sizes import MAX_MESSAGE_BYTES, check_size
+from services.shared.metadata import API_KEY_KEY, AUTHORIZATION_KEY, EXPOSED_KEY, REQUEST_ID_KEY, Metadata
+from services.shared.slow_readers import STALLED_SECONDS
+from services.shared.tracing import TRACE_KEYS
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Fields = Iterable[tuple[str, str]]
+
+JSON = "application/json"
+EVENTS = "text/event-stream; charset=utf-8"
+
+_METADATA = {
+    "authorization": AUTHORIZATION_KEY,
+    "x-api-key": API_KEY_KEY,
+    # What OpenAI's client for Azure sends a key in.
+    "api-key": API_KEY_KEY,
+    **{key: key for key in TRACE_KEYS},
+}
+"""Header fields that are metadata of the call. Clients send many others, which mean nothing here."""
+
+_REQUEST_IDS = ("x-request-id", "x-client-request-id")
+
+
+class HttpExchange:
+    """A request that has arrived up to its body, and the response to it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        """The header fields, names in lower case; of a repeated one, the last."""
+        self.raw_path: str = scope["raw_path"].decode("latin-1")
+        self.query: bytes = scope["query_string"]
+        self.connection: Connection = scope["connection"]
+        self.started = time.perf_counter()
+        self.status = 0
+        """The status of the response; 0 while it has not begun."""
+        self._receive = receive
+        self._send = send
+        self._callbacks: list[Callable[[HttpExchange], None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._unsent: list[bytes] = []
+        self._written = self._loop.time()
+        """The loop's time of the last piece."""
+
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+        return unquote(self.raw_path)
+
+    # ------------------------------------------------------------------------------------ what a `Call` asks for
+
+    def peer(self) -> str:
+        """The client's address, in grpc's form."""
+        host, port = self.connection.client or ("", 0)
+        return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+    def time_remaining(self) -> None:
+        """HTTP has no deadlines: a client that waits no longer leaves."""
+
+    def invocation_metadata(self) -> Metadata:
+        """The metadata of the call."""
+        return tuple(self._metadata())
+
+    def _metadata(self) -> Iterable[tuple[str, str]]:
+        headers = self.headers
+        for name in _REQUEST_IDS:
+            if name in headers:
+                yield REQUEST_ID_KEY, headers[name]
+                break
+        for name, key in _METADATA.items():
+            if name in headers:
+                yield key, headers[name]
+        if self.connection.exposed:
+            yield EXPOSED_KEY, "yes"
+
+    async def read(self) -> bytes:
+        """The body. Raises LimitExceeded MESSAGE_TOO_LARGE."""
+        length = self.headers.get("content-length", "0")
+        check_size(int(length), MAX_MESSAGE_BYTES)
+        message = await self._receive()
+        if not message.get("more_body"):
+            return bytes(message.get("body", b""))
+        body = bytearray(message["body"])
+        while message.get("more_body"):
+            message = await self._receive()
+            body += message.get("body", b"")
+            check_size(len(body), MAX_MESSAGE_BYTES)
+        return bytes(body)
+
+    def add_done_callback(self, callback: Callable[[HttpExchange], None]) -> None:
+        """Calls `callback` when the exchange is over."""
+        self._callbacks.append(callback)
+
+    def close(self) -> None:
+        """Ends the exchange."""
+        for callback in self._callbacks:
+            callback(self)
+
+    # --------------------------------------------------------------------------------------------- the response
+
+    async def respond(self, status: int, headers: Fields, body: bytes, content_type: str = JSON) -> None:
+        """Sends a whole response."""
+        self.status = status
+        fields = [*_encoded(headers), (b"content-length", b"%d" % len(body))]
+        if body:
+            fields.append((b"content-type", content_type.encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": fields})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin_events(self, headers: Fields) -> None:
+        """Sends the head of a response in events."""
+        self.status = 200
+        fields = [
+            *_encoded(headers),
+            (b"content-type", EVENTS.encode()),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        await self._send({"type": "http.response.start", "status": 200, "headers": fields})
+
+    async def write(self, data: bytes) -> None:
+        """Sends a piece of a response in events, with all others of this turn of the loop, once its client has room."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data)
+        if self.connection.is_full:
+            await self.connection.drain()
+
+    def write_if_idle(self, data: bytes, silent_seconds: float) -> None:
+        """Sends a piece if nothing was sent for so long, and nothing waits to be read."""
+        if self._loop.time() - self._written >= silent_seconds and not self.connection.is_full:
+            self._unsent.append(data)
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._unsent:
+            self.connection.write_chunk(b"".join(self._unsent))
+            self._unsent.clear()
+            self._written = self._loop.time()
+
+    async def end_events(self) -> None:
+        """Ends a response in events: it is whole."""
+        self._flush()
+        await self._send({"type": "http.response.body", "body": b""})
+
+    def cut(self) -> None:
+        """Ends a response in events without its end, so that no client takes it for whole."""
+        self._flush()
+        self.connection.transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection at once; what the client has not read is lost."""
+        self.connection.transport.abort()
+
+    async def settle(self) -> None:
+        """Waits until the client has read the response, but not for long."""
+        if self.connection.is_full:
+            try:
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await self.connection.drain()
+            except TimeoutError:
+                self.abort()
+
+
+def _encoded(headers: Fields) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]

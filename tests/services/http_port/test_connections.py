@@ -1,0 +1,184 @@
+"""Connections of the HTTP port: what strangers and slow or broken clients send ends their own connection, and says
+why where HTTP has words for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from services.models.http_port import connection, events
+from services.shared.proxy_protocol import write_header
+from tests.rows import for_each
+from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
+from tests.services.model_service import ModelService, completion, model_service, piece
+
+BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+
+
+class Answer(NamedTuple):
+    status: int
+    head: bytes
+    body: bytes
+
+
+@contextlib.asynccontextmanager
+async def socket_to(service: ModelService) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def post(path: str = "/v1/chat/completions", body: bytes = BODY, **fields: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json"]
+    lines += [f"content-length: {len(body)}", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def answer_of(reader: asyncio.StreamReader) -> Answer:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+    return Answer(int(head.split(b" ")[1]), head, await reader.readexactly(length))
+
+
+MALFORMED = {
+    "no HTTP": b"\x00\x01\x02\x03 hello\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a length and chunks": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"
+    b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nabcd",
+    "a length that is no number": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: -4\r\n\r\n",
+    "a folded header": b"GET / HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n",
+    "a chunk without a size": b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+}
+
+
+@for_each("sent", MALFORMED.values(), ids=MALFORMED)
+async def test_malformed_request_ends_its_connection(service: ModelService, sent: bytes) -> None:
+    async with socket_to(service) as (reader, writer):
+        writer.write(sent)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 400 ") or not answer
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(service.url)).status_code == 200
+
+
+async def test_head_that_is_too_large(service: ModelService) -> None:
+    for sent in (b"GET /" + b"a" * 80_000, b"GET / HTTP/1.1\r\n" + b"x-a: b\r\n" * 20_000 + b"\r\n"):
+        async with socket_to(service) as (reader, writer):
+            writer.write(sent)
+            with contextlib.suppress(ConnectionError):
+                answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_head_that_does_not_come(service: ModelService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    for sent in (b"", b"\r\n\r\n", b"POST /v1/messages HTTP/1.1\r\nhost: loc"):
+        async with socket_to(service) as (reader, writer):
+            writer.write(sent)
+            assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_body_that_is_too_large_is_refused_by_its_length(service: ModelService) -> None:
+    async with socket_to(service) as (reader, writer):
+        writer.write(post(body=b"", content_length="99999999").replace(b"content-length: 0\r\n", b""))
+        answer = await answer_of(reader)
+        assert answer.status == 413
+        assert b"x-should-retry: false" in answer.head
+
+
+async def test_chunked_body_that_is_too_large(service: ModelService) -> None:
+    head = post(body=b"", transfer_encoding="chunked").replace(b"content-length: 0\r\n", b"")
+    async with socket_to(service) as (reader, writer):
+        writer.write(head)
+        chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+        with contextlib.suppress(ConnectionError):
+            for _ in range(33):
+                writer.write(chunk)
+                await writer.drain()
+        assert (await answer_of(reader)).status == 413
+
+
+async def test_connection_is_used_again_for_any_number_of_requests(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    upstream.default = json_answer(completion())
+    async with socket_to(service) as (reader, writer):
+        for _ in range(3):
+            writer.write(post())
+            assert (await answer_of(reader)).status == 200
+        # Sent together, they are answered one after the other.
+        writer.write(post() + post())
+        assert [(await answer_of(reader)).status for _ in range(2)] == [200, 200]
+
+
+async def test_client_that_waits_for_leave_to_send_its_body(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.play(json_answer(completion()))
+    async with socket_to(service) as (reader, writer):
+        request = post(expect="100-continue")
+        writer.write(request[: -len(BODY)])
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(BODY)
+        assert (await answer_of(reader)).status == 200
+
+
+async def test_websocket_is_refused_with_the_status_that_agents_go_on_from(service: ModelService) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        headers = {"upgrade": "websocket", "connection": "upgrade", "sec-websocket-key": "x"}
+        response = await client.get(f"{service.url}/v1/responses", headers=headers)
+        assert response.status_code == 426
+
+
+async def test_relay_says_who_the_client_is(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    upstream.default = json_answer(completion())
+    async with contextlib.AsyncExitStack() as stack:
+        running = model_service(tmp_path, upstream, http={"max_connections": 4})
+        service = await stack.enter_async_context(running)
+        # Two of one client, and then one of another, who is not refused for what the first one has.
+        for host, is_served in (("10.0.0.1", True), ("10.0.0.1", True), ("10.0.0.1", False), ("10.0.0.2", True)):
+            reader, writer = await stack.enter_async_context(socket_to(service))
+            header = write_header(host, 1234, exposed=False)
+            writer.write(header[:20])
+            writer.write(header[20:] + post())
+            answer = await answer_of(reader)
+            assert (answer.status == 200) is is_served
+
+
+async def test_header_of_a_relay_that_is_not_known_is_no_http(tmp_path: Path) -> None:
+    async with model_service(tmp_path, http={"relays": ()}) as service, socket_to(service) as (reader, writer):
+        writer.write(write_header("10.0.0.1", 1, exposed=False) + b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_silent_answer_has_heartbeats(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "HEAD_SECONDS", 0.02)
+    monkeypatch.setattr(events, "SILENT_SECONDS", 0.02)
+    gate, second = asyncio.Event(), asyncio.Event()
+    for model in ("gpt-4o", "claude-sonnet-4-6"):
+        gate.clear(), second.clear()
+        upstream.play(event_stream(gate, piece("Hi"), second))
+        body = json.loads(BODY) | {"stream": True, "model": model}
+        client = httpx.AsyncClient(trust_env=False, timeout=20)
+        asking = client.stream("POST", f"{service.url}/v1/chat/completions", json=body)
+        async with client, asking as response:
+            assert response.status_code == 200
+            pieces = response.aiter_bytes()
+            got = b""
+            while got.count(b": ping") < 2:
+                got += await anext(pieces)
+            gate.set()
+            second.set()

@@ -1,0 +1,88 @@
+"""The platform's own features over HTTP: prompts, fallbacks, previews and the rest, by header field or member."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from proto import models_pb2
+from tests.rows import for_each
+from tests.scripted_upstream import ScriptedUpstream, json_answer
+from tests.services.model_service import ModelService, anthropic_message, completion, model_service
+
+CHAT = "/v1/chat/completions"
+
+
+def body_of(**members: Any) -> dict[str, Any]:
+    return {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], **members}
+
+
+PROMPTED: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "by header": ({"x-genai-prompt": "greeter@1"}, {}),
+    "by label": ({"x-genai-prompt": "greeter@live"}, {}),
+    "by member": ({}, {"genai": {"prompt": {"name": "greeter", "version": 1}}}),
+    "the member wins": ({"x-genai-prompt": "nobody"}, {"genai": {"prompt": {"name": "greeter"}}}),
+}
+
+
+@for_each(("headers", "members"), PROMPTED.values(), ids=PROMPTED)
+async def test_prompt(
+    service: ModelService,
+    client: httpx.AsyncClient,
+    upstream: ScriptedUpstream,
+    headers: dict[str, str],
+    members: dict[str, Any],
+) -> None:
+    await service.stub.RegisterPrompt(models_pb2.RegisterPromptRequest(name="greeter", content="Greet!"))
+    await service.stub.SetPromptLabel(models_pb2.SetPromptLabelRequest(name="greeter", label="live", version=1))
+    upstream.play(json_answer(completion()))
+    response = await client.post(CHAT, json=body_of(**members), headers=headers)
+    assert response.status_code == 200, response.text
+    assert upstream.requests[-1].json()["messages"][0] == {"role": "system", "content": "Greet!"}
+
+
+async def test_fallback(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    upstream.play(
+        json_answer({"error": {"message": "down"}}, status=503), json_answer(anthropic_message("From Claude"))
+    )
+    asked = body_of(genai={"fallback_models": ["claude-sonnet-4-6"]})
+    async with model_service(tmp_path, upstream, http={}, MODELS_MAX_ATTEMPTS="2") as service:
+        response = await asyncio.to_thread(httpx.post, service.url + CHAT, json=asked, trust_env=False)
+    assert response.json()["choices"][0]["message"]["content"] == "From Claude"
+    assert response.headers["x-genai-provider"] == "anthropic"
+    assert "FALLBACK_SERVED" in response.headers["x-genai-warnings"]
+
+
+async def test_preview(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
+    response = await client.post(CHAT, json=body_of(model="claude-sonnet-4-6"), headers={"x-genai-preview": "true"})
+    assert response.status_code == 200
+    assert "/messages" in response.json()["path"]
+    assert not upstream.requests
+
+
+async def test_tags_are_accounted_for(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
+    upstream.play(json_answer(completion()))
+    response = await client.post(CHAT, json=body_of(), headers={"x-genai-tags": "team=search, job=nightly"})
+    assert response.status_code == 200
+
+
+WRONG: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
+    "unknown member": ({}, {"genai": {"sesion_id": "x"}}, "genai.sesion_id"),
+    "wrong type": ({}, {"genai": {"fallback_models": "x"}}, "genai"),
+    "no object": ({}, {"genai": [1]}, "genai"),
+    "no tags": ({"x-genai-tags": "search"}, {}, "x-genai-tags"),
+    "no truth": ({"x-genai-preview": "perhaps"}, {}, "x-genai-preview"),
+    "no route": ({}, {"genai": {"route": "around"}}, "x-genai-route"),
+}
+
+
+@for_each(("headers", "members", "param"), WRONG.values(), ids=WRONG)
+async def test_mistake_is_named(
+    client: httpx.AsyncClient, headers: dict[str, str], members: dict[str, Any], param: str
+) -> None:
+    response = await client.post(CHAT, json=body_of(**members), headers=headers)
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["param"] == param
