@@ -54,7 +54,13 @@ class Connection(HttpToolsProtocol):
         self._may_be_relayed = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        """Bytes of a head that is incomplete, as far as they came without the end of another request."""
         self._in_head = True
+        """Whether the body of the last request has ended."""
+        self._has_begun = False
+        """Whether a head has begun, and not ended."""
+        self._requests = 0
+        """The requests that have arrived whole."""
         self._answering: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -70,7 +76,7 @@ class Connection(HttpToolsProtocol):
         if self._taken:
             self._peers.quota.release(self._taken)
             self._taken = ""
-        is_answering = self.cycle is not None and not self.cycle.response_complete
+        is_answering = self._is_answering
         super().connection_lost(exc)
         if is_answering and self._answering:
             self._answering.cancel()
@@ -82,19 +88,38 @@ class Connection(HttpToolsProtocol):
                 return
         if self.transport.is_closing():
             return
-        starts = self._in_head
-        if len(data) > MAX_HEAD_BYTES:
-            self._head_bytes = 0
+        requests = self._requests
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head_bytes = self._head_bytes + len(data) if starts else len(data)
+        if self.transport.is_closing():
+            return
+        if self._has_begun:
+            # What came together with the end of a body is at most one read.
+            self._head_bytes = self._head_bytes + len(data) if requests == self._requests else 0
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.refuse(431, b"the head of the request is too large")
-            elif self._head_timer is None:
-                self._start_head_timer()
+                return
+        self._bound_waiting()
+
+    def _bound_waiting(self) -> None:
+        """Bounds the time for what has begun, and that of a connection on which nothing has; a request that is being
+        answered, or waits for its turn to be received, has bounds of its own."""
+        if self._is_answering or self._head_timer:
+            return
+        if self._has_begun or not self._in_head:
+            self._start_head_timer()
+        elif self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(IDLE_SECONDS, self.timeout_keep_alive_handler)
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._has_begun = True
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head = self._has_begun = False
         self._head_bytes = 0
         self._stop_head_timer()
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD_BYTES:
@@ -108,6 +133,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
+        self._requests += 1
+        self._stop_head_timer()
         if self.cycle is not None:
             super().on_message_complete()
 
@@ -127,7 +154,7 @@ class Connection(HttpToolsProtocol):
             return
         body = _REFUSAL % message
         head = b"HTTP/1.1 %d \r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._is_answering:
             self.transport.write(head % (status, len(body)) + body)
         self.transport.close()
 
@@ -190,4 +217,8 @@ class Connection(HttpToolsProtocol):
 
     def _end_late_head(self) -> None:
         self._head_timer = None
+        if not self._in_head:
+            # The body of a request that has its answer.
+            self.transport.close()
+            return
         self.refuse(408, b"the head of the request took too long")

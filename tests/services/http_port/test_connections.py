@@ -16,7 +16,7 @@ import pytest
 from services.models.http_port import connection, events
 from services.shared.proxy_protocol import write_header
 from tests.rows import for_each
-from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
+from tests.scripted_upstream import Pause, ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import ModelService, completion, model_service, piece
 
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
@@ -89,6 +89,42 @@ async def test_head_that_does_not_come(service: ModelService, monkeypatch: pytes
         async with socket_to(service) as (reader, writer):
             writer.write(sent)
             assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_time_for_a_head_is_not_that_of_an_answer(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    upstream.play(json_answer(completion(), before=[Pause(0.2)]))
+    async with socket_to(service) as (reader, writer):
+        writer.write(post())
+        assert (await answer_of(reader)).status == 200
+
+
+async def test_end_of_a_large_body_is_no_head(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.default = json_answer(completion())
+    body = json.dumps({**json.loads(BODY), "metadata": {"a": "x" * 150_000}}).encode()
+    async with socket_to(service) as (reader, writer):
+        for _ in range(3):
+            request = post(body=body)
+            # The last read of a body is larger than a head may be.
+            writer.write(request[:1000])
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.write(request[1000:])
+            assert (await answer_of(reader)).status == 200
+
+
+async def test_body_of_an_answered_request_does_not_hold_its_connection(
+    service: ModelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    async with socket_to(service) as (reader, writer):
+        request = post(body=b"", content_length="99999999").replace(b"content-length: 0\r\n", b"")
+        writer.write(request)
+        assert (await answer_of(reader)).status == 413
+        writer.write(b"{")
+        assert await reader.read() == b""
 
 
 async def test_body_that_is_too_large_is_refused_by_its_length(service: ModelService) -> None:
