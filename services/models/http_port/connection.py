@@ -82,15 +82,13 @@ class Connection(HttpToolsProtocol):
                 return
         if self.transport.is_closing():
             return
-        starts = self._in_head
-        if len(data) > MAX_HEAD_BYTES:
-            self._head_bytes = 0
+        if self._in_head:
+            self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
-            self._head_bytes = self._head_bytes + len(data) if starts else len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.refuse(431, b"the head of the request is too large")
-            elif self._head_timer is None:
+            elif self._head_bytes and self._head_timer is None:
                 self._start_head_timer()
 
     def on_headers_complete(self) -> None:
@@ -107,7 +105,8 @@ class Connection(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_head = True
+        # A head that begins in the same read is counted from the next one on.
+        self._in_head, self._head_bytes = True, 0
         if self.cycle is not None:
             super().on_message_complete()
 

@@ -16,7 +16,7 @@ import pytest
 from services.models.http_port import connection, events
 from services.shared.proxy_protocol import write_header
 from tests.rows import for_each
-from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
+from tests.scripted_upstream import Pause, ScriptedUpstream, event_stream, json_answer
 from tests.services.model_service import ModelService, completion, model_service, piece
 
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
@@ -89,6 +89,26 @@ async def test_head_that_does_not_come(service: ModelService, monkeypatch: pytes
         async with socket_to(service) as (reader, writer):
             writer.write(sent)
             assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_bodies_are_longer_than_heads_may_be(service: ModelService, upstream: ScriptedUpstream) -> None:
+    """Coding agents send 100 KB and more, which may arrive in one read."""
+    upstream.default = json_answer(completion())
+    async with socket_to(service) as (reader, writer):
+        for size in (70_000, 200_000, 1_000_000):
+            writer.write(post(body=BODY.replace(b"Hi", b"H" * size)))
+            assert (await answer_of(reader)).status == 200
+
+
+async def test_answer_takes_longer_than_a_head_may(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
+    upstream.default = json_answer(completion(), before=[Pause(0.3)])
+    async with socket_to(service) as (reader, writer):
+        for _ in range(2):
+            writer.write(post())
+            assert (await answer_of(reader)).status == 200
 
 
 async def test_body_that_is_too_large_is_refused_by_its_length(service: ModelService) -> None:

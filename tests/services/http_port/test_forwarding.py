@@ -4,13 +4,17 @@ sides, and the platform knows all the same what was used and how it ended."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
+from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
-from proto import usage_pb2
+from proto import content_pb2, content_pb2_grpc, usage_pb2
 from tests.rows import for_each
 from tests.scripted_upstream import Ending, ScriptedUpstream, answer, event, event_stream, json_answer, no_answer
 from tests.services.log_file import LogFile
@@ -19,6 +23,7 @@ from tests.services.model_service import (
     ModelService,
     anthropic_message,
     completion,
+    model_service,
     piece,
     streamed_completion,
     streamed_message,
@@ -193,3 +198,50 @@ async def test_ledger_has_each_forwarded_chat_once(
         await client.post(CHAT, json=body_of("gpt-4o", stream=streams))
     usage = await service.usage.GetMyUsage(usage_pb2.GetMyUsageRequest())
     assert usage.today.calls == 2
+
+
+async def test_fallback_at_a_server_of_another_dialect_is_translated(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    settings = {"MODELS_MAX_ATTEMPTS": "2", "MODELS_FALLBACKS": "gpt-4o=claude-sonnet-4-6"}
+    down = json_answer({"error": {"message": "down"}}, status=503)
+    async with contextlib.AsyncExitStack() as stack:
+        service = await stack.enter_async_context(model_service(tmp_path, upstream, http={}, **settings))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=service.url, trust_env=False))
+        upstream.play(down, json_answer(anthropic_message("From Claude")))
+        whole = await client.post(CHAT, json=body_of("gpt-4o"))
+        upstream.play(down, streamed_message("From ", "Claude"))
+        streamed = await client.post(CHAT, json=body_of("gpt-4o", stream=True))
+    assert whole.json()["choices"][0]["message"]["content"] == "From Claude"
+    assert "FALLBACK_SERVED" in whole.headers["x-genai-warnings"]
+    assert '"content":"From "' in streamed.text
+    assert streamed.text.endswith("data: [DONE]\n\n")
+    assert [request.path for request in upstream.requests] == [CHAT, MESSAGES] * 2
+    assert "new_field" not in upstream.requests[1].json()
+
+
+async def test_document_in_the_place_of_events_is_written_as_events(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(json_answer(completion("Hello")))
+    response = await client.post(CHAT, json=body_of("gpt-4o", stream=True))
+    assert '"content":"Hello"' in response.text
+    assert response.text.endswith("data: [DONE]\n\n")
+
+
+async def test_content_that_may_be_captured_is_read(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    """What is forwarded unread could not be kept."""
+    upstream.play(json_answer(completion("Kept.")))
+    async with model_service(tmp_path, upstream, http={}, CAPTURE="all") as service:
+        asking = functools.partial(httpx.post, service.url + CHAT, json=body_of("gpt-4o"), trust_env=False)
+        response = await asyncio.to_thread(asking)
+        call_id = response.json()["id"].removeprefix("chatcmpl-")
+        stub = content_pb2_grpc.ContentServiceStub(service.channel)
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    kept = await stub.GetContent(content_pb2.GetContentRequest(call_id=call_id))
+                    break
+                await asyncio.sleep(0.01)
+    assert "Hi" in str(kept)
+    assert "Kept." in str(kept)
