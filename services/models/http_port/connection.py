@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -24,6 +25,9 @@ HEAD_SECONDS = 10.0
 
 IDLE_SECONDS = 75
 """Time that a connection stays open between two requests: longer than the minute after which clients close theirs."""
+
+MAX_WAITING_REQUESTS = 16
+"""Requests of a connection that may wait for the answers of those before them. Hardly a client sends a second one."""
 
 _REFUSAL = b'{"error":{"message":"%s","type":"invalid_request_error","param":null,"code":null}}'
 
@@ -54,13 +58,13 @@ class Connection(HttpToolsProtocol):
         self._may_be_relayed = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        """Bytes of a head that is incomplete, as far as they came without the end of another request."""
+        """Bytes of an incomplete head, or behind a body: those of reads with nothing else."""
         self._in_head = True
         """Whether the body of the last request has ended."""
         self._has_begun = False
         """Whether a head has begun, and not ended."""
-        self._requests = 0
-        """The requests that have arrived whole."""
+        self._pieces = 0
+        """The pieces and the ends of bodies that have arrived."""
         self._answering: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -88,17 +92,40 @@ class Connection(HttpToolsProtocol):
                 return
         if self.transport.is_closing():
             return
-        requests = self._requests
-        super().data_received(data)
+        pieces = self._pieces
+        self._feed(data)
         if self.transport.is_closing():
             return
-        if self._has_begun:
-            # What came together with the end of a body is at most one read.
-            self._head_bytes = self._head_bytes + len(data) if requests == self._requests else 0
+        if self._has_begun or not self._in_head:
+            # What came together with a piece of a body is at most one read.
+            self._head_bytes = self._head_bytes + len(data) if pieces == self._pieces else 0
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.refuse(431, b"the head of the request is too large")
                 return
         self._bound_waiting()
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """Reads a request again that wants another protocol, as Java's client asks for HTTP/2: the parser takes it for
+        one without a body, and its body for the next request."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self.send_400_response("")
+            return
+        fields = [
+            b"%b: %b" % (name, _without_upgrade(value) if name == b"connection" else value)
+            for name, value in self.headers
+        ]
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(b"\r\n".join([b"%b %b HTTP/%b" % (method, self.url, version), *fields, b"", b""]) + rest)
 
     def _bound_waiting(self) -> None:
         """Bounds the time for what has begun, and that of a connection on which nothing has; a request that is being
@@ -118,24 +145,32 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._has_begun = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Those behind a body are nobody's word about the request.
+        if self._has_begun:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._in_head = self._has_begun = False
         self._head_bytes = 0
         self._stop_head_timer()
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD_BYTES:
             self.refuse(431, b"the head of the request is too large")
-            return
-        super().on_headers_complete()
+        elif len(self.pipeline) >= MAX_WAITING_REQUESTS:
+            self.refuse(429, b"there are too many requests before an answer")
+        elif not self.parser.should_upgrade():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._pieces += 1
         if self.cycle is not None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        self._requests += 1
+        self._pieces += 1
         self._stop_head_timer()
-        if self.cycle is not None:
+        if self.cycle is not None and not self.parser.should_upgrade():
             super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -222,3 +257,8 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
             return
         self.refuse(408, b"the head of the request took too long")
+
+
+def _without_upgrade(connection: bytes) -> bytes:
+    """The field `Connection` of a request that goes on as it is."""
+    return b",".join(token for token in connection.split(b",") if token.strip().lower() != b"upgrade")
