@@ -175,5 +175,11 @@ class HttpExchange:
                 self.abort()
 
 
+_CONTROLS = dict.fromkeys([*range(0x20), 0x7F], "?")
+
+
 def _encoded(headers: Fields) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    """The fields in the bytes of a head. Names of models are words of others, and may have any character."""
+    return [
+        (name.encode("latin-1"), value.translate(_CONTROLS).encode("latin-1", "replace")) for name, value in headers
+    ]

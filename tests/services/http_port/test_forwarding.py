@@ -121,6 +121,17 @@ async def test_keys_of_the_client_stay_here_and_headers_of_the_dialect_go_on(
     assert "sk-of-the-client" not in str(got)
 
 
+@for_each("name", ["a\r\nx-evil: 1", "\x00", "模型"])
+async def test_name_of_a_model_is_no_header_field(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream, name: str
+) -> None:
+    upstream.play(json_answer({**completion(), "model": name}))
+    response = await client.post(CHAT, json=body_of("gpt-4o"))
+    assert response.status_code == 200
+    assert "x-evil" not in response.headers
+    assert response.headers["x-genai-model"] == "".join(c if " " <= c <= "~" else "?" for c in name)
+
+
 async def test_stream_comes_back_byte_for_byte(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
     events = [piece("Hel"), piece("lo"), END]
     upstream.play(event_stream(*events))
