@@ -64,6 +64,27 @@ async def read_cut(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -
     return got
 
 
+BEGUN = event({"type": "message_start", "message": {**anthropic_message(), "content": []}}, "message_start")
+SPOKEN = BEGUN + "".join(
+    event({"index": 0, **content}, content["type"])
+    for content in (
+        {"type": "content_block_start", "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}},
+    )
+)
+"""The first events of a message, without its first output and with it."""
+
+
+@for_each("sent", [": it works\n\n", BEGUN, event({"type": "ping"}, "ping")])
+async def test_stream_that_breaks_off_before_any_output_has_a_status(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream, sent: str
+) -> None:
+    """It may have been paid for: only before the events can clients be told not to ask again."""
+    upstream.play(event_stream(sent, ending=Ending.CUT))
+    response = await client.post(MESSAGES, json=body_of("claude-sonnet-4-6", stream=True))
+    assert (response.status_code, response.headers["x-should-retry"]) == (502, "false")
+
+
 @for_each(
     ("path", "model", "sent"),
     [
@@ -163,7 +184,7 @@ async def test_stream_of_messages_names_the_model_that_was_asked_for(
 async def test_stream_without_its_end_never_looks_whole(
     client: httpx.AsyncClient, upstream: ScriptedUpstream, path: str, model: str, ending: Ending
 ) -> None:
-    first = piece("Hi") if path == CHAT else event({"type": "message_start", "message": anthropic_message()})
+    first = piece("Hi") if path == CHAT else SPOKEN
     upstream.play(event_stream(first, ending=ending))
     got = await read_cut(client, path, body_of(model, stream=True))
     assert b'"error"' in got
@@ -173,8 +194,7 @@ async def test_stream_without_its_end_never_looks_whole(
 
 async def test_error_event_is_in_the_platforms_words(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
     fault = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded sk-test-anthropic"}}
-    start = event({"type": "message_start", "message": {**anthropic_message(), "content": []}}, "message_start")
-    upstream.play(event_stream(start, event(fault, "error"), ending=Ending.CUT))
+    upstream.play(event_stream(SPOKEN, event(fault, "error"), ending=Ending.CUT))
     got = await read_cut(client, MESSAGES, body_of("claude-sonnet-4-6", stream=True))
     assert got.count(b'"error":{') == 1
     assert b"sk-test" not in got
