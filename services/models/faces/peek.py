@@ -104,7 +104,7 @@ def check_model_member(body: bytes) -> None:
 
 
 def _count_marks(text: bytes) -> int:
-    """How often a text has the word in quotes, in any case and with escapes."""
+    """The times that a text has the word in quotes, in any case and with escapes."""
     text = text.lower()
     if b"\\u006" in text or b"\\u004" in text:
         for written, letter in _ESCAPES:

@@ -31,7 +31,7 @@ def header_violations(headers: Mapping[str, str]) -> Iterator[FieldViolation]:
 
 
 def header_problem(value: str) -> str | None:
-    """What is wrong with a value; None for one that may be sent."""
+    """The problem of a value; None for one that may be sent."""
     if len(value) > MAX_HEADER_LENGTH:
         return f"is longer than {MAX_HEADER_LENGTH} characters"
     return None if _PRINTABLE.fullmatch(value) else "must be printable ASCII without blanks at its ends"
