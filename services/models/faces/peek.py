@@ -93,7 +93,7 @@ def check_model_member(body: bytes) -> None:
     try:
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # Whoever reads it will say what is wrong.
+        # The face says what is wrong with it.
         return
     if len(members) > MAX_MEMBERS:
         raise InvalidRequest(f"the body has more than {MAX_MEMBERS} members")
