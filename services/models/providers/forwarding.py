@@ -190,7 +190,7 @@ _LAST_EVENT = {
     "messages": re.compile(rb'"type"\s*:\s*"message_stop"'),
     "responses": re.compile(rb'"type"\s*:\s*"response\.(?:completed|incomplete)"'),
 }
-"""What the last event of an answer has."""
+"""The mark of the last event of an answer."""
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _ERROR = re.compile(rb'"error"\s*:\s*\{|^event:\s*error', re.MULTILINE)
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')

@@ -230,6 +230,19 @@ async def test_client_that_leaves_ends_the_request(
     assert len(upstream.requests) == len(rows)
 
 
+async def test_client_that_leaves_behind_a_large_body_ends_the_request(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    """The last read of a large body may come while the one before it is being taken."""
+    upstream.default = no_answer()
+    body = body_of("gpt-4o", user="x" * 200_000)
+    for count in range(1, 6):
+        asking = asyncio.create_task(client.post(CHAT, json=body))
+        request = await upstream.received(count)
+        asking.cancel()
+        await request.closed_by_peer(2)
+
+
 async def test_ledger_has_each_forwarded_chat_once(
     client: httpx.AsyncClient, service: ModelService, upstream: ScriptedUpstream
 ) -> None:
