@@ -92,12 +92,14 @@ class HttpExchange:
         check_size(int(length), MAX_MESSAGE_BYTES)
         message = await self._receive()
         if not message.get("more_body"):
+            self.connection.read_on()
             return bytes(message.get("body", b""))
         body = bytearray(message["body"])
         while message.get("more_body"):
             message = await self._receive()
             body += message.get("body", b"")
             check_size(len(body), MAX_MESSAGE_BYTES)
+        self.connection.read_on()
         return bytes(body)
 
     def add_done_callback(self, callback: Callable[[HttpExchange], None]) -> None:
