@@ -273,6 +273,19 @@ async def test_fallback_at_a_server_of_another_dialect_is_translated(
     assert "new_field" not in upstream.requests[1].json()
 
 
+async def test_next_attempt_begins_the_answer(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    fault = event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "error")
+    settings = {"MODELS_MAX_ATTEMPTS": "2", "MODELS_FALLBACKS": "claude-sonnet-4-6=claude-opus-4-8"}
+    async with contextlib.AsyncExitStack() as stack:
+        service = await stack.enter_async_context(model_service(tmp_path, upstream, http={}, **settings))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=service.url, trust_env=False))
+        upstream.play(event_stream(BEGUN, fault), streamed_message("Hel", "lo"))
+        response = await client.post(MESSAGES, json=body_of("claude-sonnet-4-6", stream=True))
+    assert len(upstream.requests) == 2
+    assert response.text.count("event: message_start") == 1
+    assert response.text.count("event: message_stop") == 1
+
+
 async def test_document_in_the_place_of_events_is_written_as_events(
     client: httpx.AsyncClient, upstream: ScriptedUpstream
 ) -> None:
