@@ -200,6 +200,11 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
+    def read_on(self) -> None:
+        """Reads from the client again once a body is taken: a large one has paused that, and who does not read does not
+        see that the client leaves."""
+        self.flow.resume_reading()
+
     @property
     def is_full(self) -> bool:
         """Whether the client must read before more is written."""

@@ -92,12 +92,14 @@ class HttpExchange:
         check_size(int(length), MAX_MESSAGE_BYTES)
         message = await self._receive()
         if not message.get("more_body"):
+            self.connection.read_on()
             return bytes(message.get("body", b""))
         body = bytearray(message["body"])
         while message.get("more_body"):
             message = await self._receive()
             body += message.get("body", b"")
             check_size(len(body), MAX_MESSAGE_BYTES)
+        self.connection.read_on()
         return bytes(body)
 
     def add_done_callback(self, callback: Callable[[HttpExchange], None]) -> None:
@@ -114,6 +116,8 @@ class HttpExchange:
     async def respond(self, status: int, headers: Fields, body: bytes, content_type: str = JSON) -> None:
         """Sends a whole response."""
         self.status = status
+        # The responses before it may not be read.
+        await self.settle()
         fields = [*_encoded(headers), (b"content-length", b"%d" % len(body))]
         if body:
             fields.append((b"content-type", content_type.encode()))
@@ -154,6 +158,7 @@ class HttpExchange:
     async def end_events(self) -> None:
         """Ends a response in events: it is whole."""
         self._flush()
+        await self.settle()
         await self._send({"type": "http.response.body", "body": b""})
 
     def cut(self) -> None:
@@ -166,7 +171,7 @@ class HttpExchange:
         self.connection.transport.abort()
 
     async def settle(self) -> None:
-        """Waits until the client has read the response, but not for long."""
+        """Waits until the client has read what was sent, but not for long."""
         if self.connection.is_full:
             try:
                 async with asyncio.timeout(STALLED_SECONDS):

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from services.models.http_port import connection, events
+from services.models.http_port import connection, events, exchange
 from services.shared.proxy_protocol import write_header
 from tests.rows import for_each
 from tests.scripted_upstream import Pause, ScriptedUpstream, event_stream, json_answer
-from tests.services.model_service import ModelService, completion, model_service, piece
+from tests.services.log_file import LogFile
+from tests.services.model_service import END, ModelService, completion, model_service, piece
 
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
 
@@ -231,6 +232,19 @@ async def test_refusal_reaches_a_client_that_still_sends_its_body(service: Model
             writer.write(post(path, body).replace(b"application/json", kind.encode()))
             assert (await answer_of(reader)).status == status
             await writer.drain()
+
+
+async def test_answer_whose_end_is_not_read_ends(
+    service: ModelService, upstream: ScriptedUpstream, log_file: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "STALLED_SECONDS", 0.1)
+    # With its last piece the answer is too large for the buffers of both sides.
+    upstream.play(event_stream(piece("x" * 8_000_000) + END))
+    body = json.dumps(json.loads(BODY) | {"stream": True}).encode()
+    async with socket_to(service) as (_, writer):
+        writer.write(post(body=body))
+        (call,) = await log_file.calls(1)
+        assert call["code"] == "CANCELLED"
 
 
 async def test_relay_says_who_the_client_is(tmp_path: Path, upstream: ScriptedUpstream) -> None:
