@@ -243,9 +243,7 @@ class _Relay:
 
     def _take_events(self) -> bytes:
         """The whole events among the bytes. A long one that comes in pieces is searched once."""
-        end = 0
-        for match in _EVENT_END.finditer(self._held, self._searched):
-            end = match.end()
+        end = _end_of_events(self._held, self._searched)
         events = bytes(self._held[:end])
         del self._held[:end]
         self._searched = max(len(self._held) - LINE_ENDS, 0)
@@ -264,6 +262,18 @@ class _Relay:
         if events.count(b'"model"') == events.count(self._name):
             return events
         return _MODEL.sub(lambda _: self._name, events)
+
+
+def _end_of_events(data: bytearray, start: int) -> int:
+    """The place behind the last whole event; 0 where none ends behind `start`."""
+    if b"\r" not in data:
+        # As nearly every server writes them: a search for each event would cost more than all else that is done here.
+        found = data.rfind(b"\n\n", start)
+        return found + 2 if found >= 0 else 0
+    end = 0
+    for match in _EVENT_END.finditer(data, start):
+        end = match.end()
+    return end
 
 
 def _before_error(events: bytes) -> bytes:
