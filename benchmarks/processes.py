@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,21 @@ STOP_SECONDS = 5.0
 JOB_SECONDS = 600.0
 
 
+@dataclass(frozen=True)
+class Tree:
+    """A running process and its children."""
+
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """What they have used of any core, in user and kernel mode."""
+        return sum(time.clock_gettime(_cpu_clock(pid)) for pid in _tree(self.pid))
+
+    def rss_mib(self) -> float:
+        """What they hold in memory now."""
+        return sum(_resident_kib(pid) for pid in _tree(self.pid)) / 1024
+
+
 class Measured(Service):
     """A running child."""
 
@@ -36,11 +52,11 @@ class Measured(Service):
 
     def cpu_seconds(self) -> float:
         """What it and its children have used of any core, in user and kernel mode."""
-        return sum(time.clock_gettime(_cpu_clock(pid)) for pid in _tree(self.pid))
+        return Tree(self.pid).cpu_seconds()
 
     def rss_mib(self) -> float:
         """What it and its children hold in memory now."""
-        return sum(_resident_kib(pid) for pid in _tree(self.pid)) / 1024
+        return Tree(self.pid).rss_mib()
 
     async def wait_until_serving(self) -> float:
         """Waits for SERVING and returns the seconds since the start of the process."""
@@ -68,7 +84,7 @@ async def started(
 ) -> AsyncIterator[Measured]:
     """`python` with these arguments on this core, from the line that says where it listens until the block ends."""
     with tempfile.TemporaryDirectory() as directory:
-        with _on_core(core):
+        with on_core(core):
             # The default is one port, for which several services would contend.
             variables = {"MODELS_HTTP_PORT": "0", **os.environ, **(settings or {})}
             child = Measured.spawn(arguments, variables, Path(directory) / "log", stdin=subprocess.PIPE)
@@ -86,7 +102,7 @@ async def _stop(child: Measured) -> None:
 
 
 @contextlib.contextmanager
-def _on_core(core: int) -> Iterator[None]:
+def on_core(core: int) -> Iterator[None]:
     """A child inherits the core of the thread that forks it."""
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})

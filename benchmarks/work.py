@@ -13,6 +13,7 @@ from typing import NamedTuple
 from proto import models_pb2
 
 MODEL = "gpt-4o"
+ANTHROPIC_MODEL = "claude-sonnet-4-5"
 TOKEN = " token"
 CHAT = "/genai_platform.v1.ModelService/Chat"
 CHAT_STREAM = "/genai_platform.v1.ModelService/ChatStream"
@@ -37,10 +38,10 @@ class Work(NamedTuple):
         config = models_pb2.ChatConfig(temperature=0.7, max_tokens=self.tokens)
         return models_pb2.ChatRequest(model=MODEL, messages=[message], config=config).SerializeToString()
 
-    def http_request(self, *, stream: bool) -> bytes:
+    def http_request(self, *, stream: bool, model: str = MODEL) -> bytes:
         """The body that an OpenAI-compatible server is sent."""
         body: dict[str, object] = {
-            "model": MODEL,
+            "model": model,
             "messages": [{"role": "user", "content": self._prompt()}],
             "temperature": 0.7,
             "max_tokens": self.tokens,

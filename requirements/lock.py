@@ -37,6 +37,7 @@ GROUPS = {
     "services": ("pyproject.toml", SERVICES),
     "local-model": ("--no-deps",),
     "pictures": (),
+    "clients": (),
     "tools": (),
 }
 

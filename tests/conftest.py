@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import importlib.util
 import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -48,15 +51,31 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """What is found is kept to the end: the collector of garbage, which would go through it again and again, need not
     look at it."""
     gc.disable()
     try:
+        import_own_share_first(session.config)
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
+
+
+def import_own_share_first(config: pytest.Config) -> None:
+    """Workers import the same modules, each from a place of its own on: what one has compiled, the others only read. In
+    a new checkout, each would compile them all."""
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is None:
+        return
+    folders = [config.rootpath / argument for argument in config.args]
+    files = sorted(file for folder in folders for file in folder.rglob("test_*.py"))
+    start = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in files[start:] + files[:start]:
+        # One that cannot be imported is imported again, and told of, when it is collected.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:

@@ -84,6 +84,9 @@ class Proxy(DirectMethods):
         """`exposed`: strangers may call. The backends receive it in the metadata of every call. Without an
         `authenticator` nobody is asked who calls; with one, `audit` records the calls that must be."""
         added: Metadata = ((EXPOSED_KEY, "yes"),) if exposed else ()
+        for backend in backends:
+            if any(asks_provider(method) for method in backend.service.methods):
+                backend.replicas.on_backlog = intake.hold
         super().__init__(
             {
                 f"/{backend.service.full_name}/{method.name}": _handler(
@@ -188,7 +191,7 @@ class Forward:
         self._scope = scope_of(method)
         self._of_one_replica = is_of_one_replica(method)
         self._withheld = CREDENTIAL_KEYS if authenticator else ()
-        self._intake = intake
+        self._intake = intake if asks_provider(method) else intake.others
 
     async def unary(self, _: object, context: grpc.aio.ServicerContext) -> bytes:
         """Forwards one message and returns the response."""

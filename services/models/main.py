@@ -66,11 +66,13 @@ from services.shared import descriptors
 from services.shared.admin_port import open_admin_port
 from services.shared.admission import Admission
 from services.shared.adoption import adopt
+from services.shared.backlog import tell_backlog
 from services.shared.channels import any_in_tls
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
 from services.shared.fair_quota import FairQuota
 from services.shared.identity import PROCESS_CALLERS, Callers, IdentitySigner
+from services.shared.intake import PROCESS_INTAKE
 from services.shared.internal_keys import open_signer
 from services.shared.listener import check_port
 from services.shared.logs import Log, open_log
@@ -294,6 +296,7 @@ async def start() -> None:
         server.add(service_handler(service.usage, USAGE_SERVICE, log))
         server.add(service_handler(service.content, CONTENT_SERVICE, log))
         server.add(NoSuchMethod(names, log))
+        tell_backlog(server.health, SERVICE.full_name, PROCESS_INTAKE)
         http = await _bind_http(settings, service, server, tls, http_callers, generation, log)
         await server.start()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+UNKNOWN = health_pb2.HealthCheckResponse.UNKNOWN
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ships no types
@@ -68,6 +69,10 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ship
 
     async def set(self, service: str, status: int) -> None:
         """Sets the status of a service. Does nothing after `drain`."""
+        self.set_now(service, status)
+
+    def set_now(self, service: str, status: int) -> None:
+        """The same, outside of coroutines."""
         if not self._draining:
             self._statuses[service] = status
             self._notify_watches()

@@ -4,6 +4,9 @@ Until a handler reads its request, grpc leaves it with the caller, except for 64
 until it is whole, and its size is not known before. So only a few requests are read at a time. That does not slow down
 small ones, which arrive at once. Waiting callers take turns, and a request that takes too long is preempted.
 
+Calls that ask a provider and all others have turns of their own. A gateway gives none to the former while the service
+behind it has a backlog (`backlog`).
+
 The memory of large requests is shared fairly too: a caller who has as much as would be left waits, and lets others
 pass.
 """
@@ -11,6 +14,7 @@ pass.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -45,6 +49,15 @@ RETRY_SECONDS = 1.0
 MAX_WAITING = 600
 """Calls that may wait for their turn. Further ones stay in grpc, which refuses them at next to no cost where they are
 too many."""
+
+OVERLOADED_WAITING = 100
+"""The same from the moment when so many waited until few do. The rest then waits in grpc in the order of its arrival,
+whatever is done here, and a call that waits in both places for long is answered too late."""
+
+BACKLOG = 64
+RESUMED = 24
+"""Calls that wait for their turn: so many are a backlog, until no more than the latter wait. They are less than a tenth
+of a second's work, and enough for the time in which a gateway learns that it may go on."""
 
 STUCK_SECONDS = 1.0
 """Wait for a turn from which on a caller whose requests do not arrive keeps others out of a full intake."""
@@ -189,14 +202,22 @@ class Intake:
     def __init__(
         self, slots: int = SLOTS, memory_bytes: int = MEMORY_BYTES, receive_seconds: float = RECEIVE_SECONDS
     ) -> None:
+        self._slots = slots
         self._free_slots = slots
         self._receive_seconds = receive_seconds
         self._receptions: dict[_Reception, None] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Calls that wait for a slot, by caller; the caller with the next turn is first."""
         self._waiting_calls = 0
+        self._is_overloaded = False
         self._last_waits: dict[str, float] = {}
         """The wait of the call that had the last turn, in seconds, of each caller whose calls wait."""
+        self.is_held = False
+        """Whether waiting calls get no turns."""
+        self.has_backlog = False
+        """Whether more calls wait for their turn than are begun soon."""
+        self.on_backlog: Callable[[bool], None] = lambda _: None
+        """Called when `has_backlog` has changed."""
         self._accepting: deque[asyncio.Future[None]] = deque()
         """Those that wait for room, to accept a call."""
         self._timer: asyncio.TimerHandle | None = None
@@ -208,10 +229,25 @@ class Intake:
         """Sets the memory limit."""
         self.memory.resize(memory_bytes)
 
+    @functools.cached_property
+    def others(self) -> Intake:
+        """The intake of calls that do not ask a provider. It shares the memory, and neither waits for the other."""
+        others = Intake(self._slots, receive_seconds=self._receive_seconds)
+        others.memory = self.memory
+        others._empty = self._empty
+        return others
+
+    def hold(self, is_held: bool) -> None:
+        """Gives no further turns while `is_held`. Requests that are being received are not held."""
+        self.is_held = is_held
+        while self._waiting and self._free_slots and not self.is_held:
+            self._free_slots -= 1
+            self._pass_slot_on()
+
     @property
     def is_full(self) -> bool:
         """Whether so many calls wait that no further ones should be accepted."""
-        return self._waiting_calls >= MAX_WAITING
+        return self._waiting_calls >= (OVERLOADED_WAITING if self._is_overloaded else MAX_WAITING)
 
     async def wait_for_room(self) -> None:
         """Waits until there is room for a call, or `end_waits_for_room`."""
@@ -250,7 +286,7 @@ class Intake:
         Raises InvalidRequest when the caller sends no request, and LimitExceeded SERVER_BUSY when it is preempted, or
         its turn comes too late for its deadline.
         """
-        if self._free_slots and not self._waiting:
+        if self._free_slots and not self._waiting and not self.is_held:
             self._free_slots -= 1
         else:
             await self._wait_for_slot(caller)
@@ -287,7 +323,7 @@ class Intake:
     async def _wait_for_slot(self, caller: str) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(turn)
-        self._waiting_calls += 1
+        self._count_waiting(1)
         self._schedule_preemption()
         since = asyncio.get_running_loop().time()
         try:
@@ -299,13 +335,21 @@ class Intake:
                 self._pass_slot_on()
             raise
         finally:
-            self._waiting_calls -= 1
+            self._count_waiting(-1)
             if not self.is_full:
                 self._give_room()
 
+    def _count_waiting(self, change: int) -> None:
+        self._waiting_calls += change
+        self._is_overloaded = self._waiting_calls > (RESUMED if self._is_overloaded else MAX_WAITING - 1)
+        has_backlog = self._waiting_calls > RESUMED if self.has_backlog else self._waiting_calls >= BACKLOG
+        if has_backlog is not self.has_backlog:
+            self.has_backlog = has_backlog
+            self.on_backlog(has_backlog)
+
     def _pass_slot_on(self) -> None:
         """Passes the slot on to the caller with the next turn."""
-        while self._waiting:
+        while self._waiting and not self.is_held:
             caller, turns = next(iter(self._waiting.items()))
             turn = turns.popleft()
             del self._waiting[caller]

@@ -85,7 +85,7 @@ class MethodHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ship
         crowded: Collection[str] = (),
     ) -> None:
         """`handlers` are those of the methods, by their paths; `crowded` are the paths of those that crowds call. While
-        `intake` is full, no calls are accepted."""
+        `intake` is full, no calls of these are accepted, and none of the others while its `others` are."""
         self.handlers = dict(handlers)
         self.intake = intake
         self.crowded = crowded
@@ -285,36 +285,36 @@ class _Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
 class _Lane:
     """The calls of one method, which grpc awaits separately from those of others."""
 
-    __slots__ = ("_handlers", "_server", "acceptors", "encoded_path", "path")
+    __slots__ = ("_handlers", "_intake", "_server", "acceptors", "encoded_path", "path")
 
     def __init__(self, path: str, handlers: MethodHandlers, server: GrpcServer) -> None:
         self.path = path
         self.encoded_path = path.encode()
-        self.acceptors = CROWD_ACCEPTORS if path in handlers.crowded else ACCEPTORS
+        is_crowded = path in handlers.crowded
+        self.acceptors = CROWD_ACCEPTORS if is_crowded else ACCEPTORS
+        self._intake = handlers.intake if is_crowded or not handlers.intake else handlers.intake.others
         self._handlers = handlers
         self._server = server
 
     @property
     def is_full(self) -> bool:
         """Whether no further calls should be accepted now."""
-        intake = self._handlers.intake
-        return intake is not None and intake.is_full
+        return self._intake is not None and self._intake.is_full
 
     async def wait_for_room(self) -> None:
-        if self._handlers.intake:
-            await self._handlers.intake.wait_for_room()
+        if self._intake:
+            await self._intake.wait_for_room()
 
     def end_waits_for_room(self) -> None:
-        if self._handlers.intake:
-            self._handlers.intake.end_waits_for_room()
+        if self._intake:
+            self._intake.end_waits_for_room()
 
     def is_too_late(self, call: cygrpc.RPCState) -> bool:
         """Whether a call would only take time from others, as it will have expired when its turn comes."""
-        intake = self._handlers.intake
-        if intake is None:
+        if self._intake is None:
             return False
         context = cygrpc._ServicerContext(call, None, None, None)
-        return intake.is_too_late(context.time_remaining, functools.partial(self._caller_of, context))
+        return self._intake.is_too_late(context.time_remaining, functools.partial(self._caller_of, context))
 
     def _caller_of(self, context: grpc.aio.ServicerContext) -> str:
         # In a context of its own: the acceptor's counts the fields of one call.

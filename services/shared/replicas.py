@@ -1,7 +1,7 @@
 """Replicas: the processes that serve one service, with a channel to each, their health, and the choice for each call.
 
-A call goes to the healthy replica with the fewest running calls. Without a healthy one it goes to one that is
-connected, whose own error is better than ours, else to any.
+A call goes to the healthy replica with the fewest running calls, of those without a backlog if there are any. Without
+a healthy one it goes to one that is connected, whose own error is better than ours, else to any.
 
 The health is that of an open watch. Beside it each replica is checked every few seconds, because a watch does not
 notice a process that hangs.
@@ -10,7 +10,7 @@ notice a process that hangs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from enum import IntEnum
 from operator import attrgetter
 from typing import Any, NoReturn
@@ -18,9 +18,10 @@ from typing import Any, NoReturn
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.shared.backlog import ROOM
 from services.shared.channels import host_and_port, is_in_tls, open_channel, split_addresses
 from services.shared.errors import LimitExceeded
-from services.shared.health import SERVING
+from services.shared.health import NOT_SERVING, SERVING, UNKNOWN
 from services.shared.host_lookup import is_name, look_up
 from services.shared.logs import Log
 from services.shared.tls import TlsContents, TlsFiles
@@ -72,6 +73,8 @@ class Replica:
         """The standing by its watch alone."""
         self.responds = True
         """Set while it answers the checks in time."""
+        self.has_backlog = False
+        """Set while it reports more calls than it has time for."""
         self.refusal = ""
         """Why no TLS connection could be made the last time."""
         self.following: list[asyncio.Task[NoReturn]] = []
@@ -86,8 +89,11 @@ class Replicas:
         self.addresses = addresses
         self.changed = asyncio.Event()
         """Set when `is_healthy` may have changed; its one reader clears it."""
+        self.on_backlog: Callable[[bool], None] = lambda _: None
+        """Called with whether every replica that calls would go to has a backlog, when that may have changed."""
         self._name = name
         self._request = health_pb2.HealthCheckRequest(service=service)
+        self._room_request = health_pb2.HealthCheckRequest(service=service + ROOM)
         self._log = log
         self._tls = tls
         self._refused_files: TlsContents | None = None
@@ -229,6 +235,7 @@ class Replicas:
             elif self._replicas.get(old.address) is old:
                 # Until its own watch says something else.
                 new.reported = new.standing = old.standing
+                new.has_backlog = old.has_backlog
                 self._replicas[old.address] = new
                 self._follow(new)
                 self._retire(old)
@@ -256,25 +263,42 @@ class Replicas:
         closing.add_done_callback(self._closing.discard)
 
     def _follow(self, replica: Replica) -> None:
-        replica.following = [asyncio.create_task(self._watch(replica)), asyncio.create_task(self._check(replica))]
+        replica.following = [
+            asyncio.create_task(self._watch_health(replica)),
+            asyncio.create_task(self._watch_room(replica)),
+            asyncio.create_task(self._check(replica)),
+        ]
 
-    async def _watch(self, replica: Replica) -> NoReturn:
-        stub = health_pb2_grpc.HealthStub(replica.channel)
+    async def _watch_health(self, replica: Replica) -> NoReturn:
         while True:
-            answers = stub.Watch(self._request, wait_for_ready=True)
             try:
-                async for answer in answers:
-                    # None stands for a message that is none of the health service.
-                    is_serving = answer is not None and answer.status == SERVING
-                    replica.reported = Standing.HEALTHY if is_serving else Standing.CONNECTED
+                async for status in _watch(replica, self._request):
+                    replica.reported = Standing.HEALTHY if status == SERVING else Standing.CONNECTED
                     self._update_standing(replica)
             except grpc.aio.AioRpcError as error:
                 self._log.debug("health watch ended", backend=self._name, code=error.code().name)
                 replica.reported = Standing.AWAY
                 self._update_standing(replica)
-            finally:
-                answers.cancel()
             await asyncio.sleep(REWATCH_SECONDS)
+
+    async def _watch_room(self, replica: Replica) -> NoReturn:
+        while True:
+            try:
+                async for status in _watch(replica, self._room_request):
+                    # A replica of an older version does not know the name, and has room.
+                    self._note_backlog(replica, status == NOT_SERVING)
+            except grpc.aio.AioRpcError as error:
+                self._log.debug("room watch ended", backend=self._name, code=error.code().name)
+            finally:
+                self._note_backlog(replica, False)
+            await asyncio.sleep(REWATCH_SECONDS)
+
+    def _note_backlog(self, replica: Replica, has_backlog: bool) -> None:
+        replica.has_backlog = has_backlog
+        self._tell_backlog()
+
+    def _tell_backlog(self) -> None:
+        self.on_backlog(bool(self._best) and all(replica.has_backlog for replica in self._best))
 
     async def _check(self, replica: Replica) -> NoReturn:
         stub = health_pb2_grpc.HealthStub(replica.channel)
@@ -308,11 +332,12 @@ class Replicas:
     def _rank(self) -> None:
         self._best = _best_of(self._replicas.values())
         self.changed.set()
+        self._tell_backlog()
 
 
 _NOT_CONNECTED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
-_BY_LOAD = attrgetter("running_calls", "last_turn")
+_BY_LOAD = attrgetter("has_backlog", "running_calls", "last_turn")
 
 
 def _best_of(replicas: Iterable[Replica]) -> tuple[Replica, ...]:
@@ -320,6 +345,17 @@ def _best_of(replicas: Iterable[Replica]) -> tuple[Replica, ...]:
     found = tuple(replicas)
     highest = max((replica.standing for replica in found), default=Standing.AWAY)
     return tuple(replica for replica in found if replica.standing is highest)
+
+
+async def _watch(replica: Replica, request: health_pb2.HealthCheckRequest) -> AsyncIterator[int]:
+    """The statuses that a replica reports under a name. Raises AioRpcError when it is lost."""
+    answers = health_pb2_grpc.HealthStub(replica.channel).Watch(request, wait_for_ready=True)
+    try:
+        async for answer in answers:
+            # None stands for a message that is none of the health service.
+            yield UNKNOWN if answer is None else answer.status
+    finally:
+        answers.cancel()
 
 
 def _stop_following(replica: Replica) -> None:

@@ -111,7 +111,7 @@ def service_handler(
         behaviour = getattr(servicer, method.name)
         if asks_provider(method):
             return _Boundary(method, behaviour, log, deadlines.generation, intake, generation, callers, running)
-        return _Boundary(method, behaviour, log, deadlines.other, intake, PROCESS_ADMISSION, callers)
+        return _Boundary(method, behaviour, log, deadlines.other, intake.others, PROCESS_ADMISSION, callers)
 
     paths = {method: f"/{service.full_name}/{method.name}" for method in service.methods}
     kind = DirectMethods if callers.are_direct else ServedMethods

@@ -167,6 +167,7 @@ async def test_waiting_callers_take_turns_for_slots() -> None:
 
 async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.intake.MAX_WAITING", 10)
+    monkeypatch.setattr("services.shared.intake.OVERLOADED_WAITING", 10)
     # A stop refuses for a moment only, which may be too short on a busy machine.
     monkeypatch.setattr("services.shared.lanes.REFUSING_SECONDS", 5.0)
     monkeypatch.setattr("services.shared.lanes.QUIET_SECONDS", 0.2)
@@ -186,8 +187,36 @@ async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest
     assert reasons.count("SERVER_STOPPING") >= 200 - 10 - 4 * CROWD_ACCEPTORS
 
 
+async def test_intake_that_was_full_takes_fewer_until_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, number in (("MAX_WAITING", 10), ("OVERLOADED_WAITING", 5), ("RESUMED", 2)):
+        monkeypatch.setattr(f"services.shared.intake.{name}", number)
+
+    class Silent:
+        async def read(self) -> bytes:
+            await asyncio.Event().wait()
+            raise AssertionError("never set")
+
+    intake = Intake(slots=1, receive_seconds=60)
+    calls: list[asyncio.Task[Any]] = []
+
+    async def is_full_with(waiting: int) -> bool:
+        """Whether it is full with so many waiting calls; one more has the slot."""
+        while len(calls) < 1 + waiting:
+            calls.append(asyncio.create_task(intake.receive(Silent(), "caller", lambda: None)))
+        while len(calls) > 1 + waiting:
+            calls.pop().cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return intake.is_full
+
+    seen = [(waiting, await is_full_with(waiting)) for waiting in (9, 10, 5, 4, 5, 2, 9)]
+    assert seen == [(9, False), (10, True), (5, True), (4, False), (5, True), (2, False), (9, False)]
+    await is_full_with(-1)
+
+
 async def test_calls_that_send_nothing_do_not_keep_others_out_of_a_full_intake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.intake.MAX_WAITING", 10)
+    monkeypatch.setattr("services.shared.intake.OVERLOADED_WAITING", 10)
     monkeypatch.setattr("services.shared.intake.STUCK_SECONDS", 0.1)
     intake = Intake(slots=1, receive_seconds=0.05)
     async with serving(Servicer(), intake) as address, connect(address) as many, connect(address) as other:

@@ -21,6 +21,7 @@ from proto import models_pb2_grpc
 from services.models import main
 from services.models.main import SERVICE
 from services.models.settings import Settings
+from services.shared.backlog import ROOM
 from services.shared.errors import StartupError
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion, piece, streamed_completion
@@ -57,7 +58,7 @@ async def test_start_line_says_where_it_listens_and_which_providers_it_has(
         async with grpc.aio.insecure_channel(service.address) as channel:
             assert (await models_pb2_grpc.ModelServiceStub(channel).Chat(chat_request())).text == "Hi."
             health = health_pb2_grpc.HealthStub(channel)
-            for name in ("", SERVICE.full_name):
+            for name in ("", SERVICE.full_name, SERVICE.full_name + ROOM):
                 assert (await health.Check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
         # An exported variable wins over the file.
         assert upstream.requests[0].headers["authorization"] == "Bearer sk-test"

@@ -68,7 +68,7 @@ PROVIDER_ROOMS = {
     "host_disclosure": {"base"},
     "model_labels": {"base"},
     "call_record": {"base", "usage"},
-    "forwarding": {"base", "chat", "client", "completion", "http_request", "stream"},
+    "forwarding": {"base", "chat", "client", "completion", "framing", "http_request", "stream"},
     "token_counts": {"base", "client", "errors", "http_request"},
     "chat": {"answers", "base", "client", "completion", "encoding", "framing", "stream", "usage"},
     "completion": {"answers", "base", "errors", "usage"},

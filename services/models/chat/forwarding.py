@@ -100,10 +100,18 @@ class Forwarding:
                     sent = _Sent(self._chats.transport_to(attempt.target), attempt.target, running, attempt, call)
                     if native:
                         pieces = forward_stream(*sent.to, native, running.conversation, **sent.watched)
+                        # What comes before any output is not sent: if the attempt fails then, the error has a status
+                        # still, or the next attempt begins the answer.
+                        held: bytes | None = b""
                         async with contextlib.aclosing(pieces):
                             async for piece in pieces:
                                 if piece.has_output:
                                     running.note_output(attempt)
+                                if held is not None:
+                                    held += piece.data
+                                    if not piece.has_output:
+                                        continue
+                                    piece, held = piece._replace(data=held), None
                                 if piece.response:
                                     await running.complete(piece.response, attempt, None)
                                 yield piece

@@ -106,6 +106,7 @@ class Application:
         request_id = new_request_id()
         refusal = self._refusers[dialect].refusal(error, request_id)
         headers = [(REQUEST_ID_KEY, request_id), ("request-id", request_id), *(fields or []), *refusal.headers]
-        # Its body is not read, so that the connection cannot be used again.
-        headers.append(("connection", "close"))
-        await exchange.respond(status or refusal.status, headers, refusal.body)
+        # A body that still comes is dropped, since a client whose connection ends in the middle of it reads no answer.
+        # One that waits for leave to send it may send another request instead.
+        closes = "expect" in exchange.headers or "upgrade" in exchange.headers
+        await exchange.respond(status or refusal.status, headers, refusal.body, closes=closes)

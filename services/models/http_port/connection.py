@@ -7,10 +7,17 @@ left only when that asks. Here the client's leaving cancels the task that answer
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
+import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from services.shared.fair_quota import FairQuota
@@ -24,6 +31,9 @@ HEAD_SECONDS = 10.0
 
 IDLE_SECONDS = 75
 """Time that a connection stays open between two requests: longer than the minute after which clients close theirs."""
+
+MAX_WAITING_REQUESTS = 16
+"""Requests of a connection that may wait for the answers of those before them. Hardly a client sends a second one."""
 
 _REFUSAL = b'{"error":{"message":"%s","type":"invalid_request_error","param":null,"code":null}}'
 
@@ -54,7 +64,13 @@ class Connection(HttpToolsProtocol):
         self._may_be_relayed = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        """Bytes of an incomplete head, or behind a body: those of reads with nothing else."""
         self._in_head = True
+        """Whether the body of the last request has ended."""
+        self._has_begun = False
+        """Whether a head has begun, and not ended."""
+        self._pieces = 0
+        """The pieces and the ends of bodies that have arrived."""
         self._answering: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -70,7 +86,7 @@ class Connection(HttpToolsProtocol):
         if self._taken:
             self._peers.quota.release(self._taken)
             self._taken = ""
-        is_answering = self.cycle is not None and not self.cycle.response_complete
+        is_answering = self._is_answering
         super().connection_lost(exc)
         if is_answering and self._answering:
             self._answering.cancel()
@@ -82,37 +98,90 @@ class Connection(HttpToolsProtocol):
                 return
         if self.transport.is_closing():
             return
-        starts = self._in_head
-        if len(data) > MAX_HEAD_BYTES:
-            self._head_bytes = 0
-        super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head_bytes = self._head_bytes + len(data) if starts else len(data)
+        pieces = self._pieces
+        self._feed(data)
+        if self.transport.is_closing():
+            return
+        if self._has_begun or not self._in_head:
+            # What came together with a piece of a body is at most one read.
+            self._head_bytes = self._head_bytes + len(data) if pieces == self._pieces else 0
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.refuse(431, b"the head of the request is too large")
-            elif self._head_timer is None:
-                self._start_head_timer()
+                return
+        self._bound_waiting()
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """Reads a request again that wants another protocol, as Java's client asks for HTTP/2: the parser takes it for
+        one without a body, and its body for the next request."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self.send_400_response("")
+            return
+        fields = [
+            b"%b: %b" % (name, _without_upgrade(value) if name == b"connection" else value)
+            for name, value in self.headers
+        ]
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(b"\r\n".join([b"%b %b HTTP/%b" % (method, self.url, version), *fields, b"", b""]) + rest)
+
+    def _bound_waiting(self) -> None:
+        """Bounds the time for what has begun, and that of a connection on which nothing has; a request that is being
+        answered, or waits for its turn to be received, has bounds of its own."""
+        if self._is_answering or self._head_timer:
+            return
+        if self._has_begun or not self._in_head:
+            self._start_head_timer()
+        elif self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(IDLE_SECONDS, self.timeout_keep_alive_handler)
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._has_begun = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Those behind a body are nobody's word about the request.
+        if self._has_begun:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head = self._has_begun = False
         self._head_bytes = 0
         self._stop_head_timer()
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD_BYTES:
             self.refuse(431, b"the head of the request is too large")
-            return
-        super().on_headers_complete()
+        elif len(self.pipeline) >= MAX_WAITING_REQUESTS:
+            self.refuse(429, b"there are too many requests before an answer")
+        elif not self.parser.should_upgrade():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._pieces += 1
         if self.cycle is not None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        if self.cycle is not None:
+        self._pieces += 1
+        self._stop_head_timer()
+        if self.cycle is not None and not self.parser.should_upgrade():
             super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.scope["connection"] = self  # type: ignore[typeddict-unknown-key]
+        cycle.scope["cycle"] = cycle  # type: ignore[typeddict-unknown-key]
         # One task for each request, as uvicorn does it, and known here.
         task = self._answering = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
@@ -127,16 +196,57 @@ class Connection(HttpToolsProtocol):
             return
         body = _REFUSAL % message
         head = b"HTTP/1.1 %d \r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._is_answering:
             self.transport.write(head % (status, len(body)) + body)
         self.transport.close()
 
     # ------------------------------------------------------------------------------------------- of an exchange
 
+    async def write_response(
+        self,
+        cycle: RequestResponseCycle,
+        status: int,
+        fields: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        closes: bool,
+    ) -> None:
+        """Writes a whole response, whose fields say its length, in one piece: uvicorn would write its head alone. With
+        `closes`, the connection is not used again."""
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
+        if cycle.response_started:
+            raise RuntimeError("A response has begun already.")
+        head = [STATUS_LINE[status]]
+        for name, value in fields:
+            if HEADER_VALUE_RE.search(value):
+                raise RuntimeError("Invalid HTTP header value.")
+            head += (name, b": ", value, b"\r\n")
+        cycle.keep_alive = cycle.keep_alive and not closes
+        if not cycle.keep_alive:
+            head.append(b"connection: close\r\n")
+        head.append(b"\r\n")
+        if cycle.scope["method"] != "HEAD":
+            head.append(body)
+        self.transport.write(b"".join(head))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+
     def write_chunk(self, data: bytes) -> None:
         """Writes a piece of a body that was begun, at once; what a client does not read is `is_full`."""
         if not self.transport.is_closing():
             self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def read_on(self) -> None:
+        """Reads from the client again once a body is taken: a large one has paused that, and who does not read does not
+        see that the client leaves."""
+        self.flow.resume_reading()
 
     @property
     def is_full(self) -> bool:
@@ -190,4 +300,13 @@ class Connection(HttpToolsProtocol):
 
     def _end_late_head(self) -> None:
         self._head_timer = None
+        if not self._in_head:
+            # The body of a request that has its answer.
+            self.transport.close()
+            return
         self.refuse(408, b"the head of the request took too long")
+
+
+def _without_upgrade(connection: bytes) -> bytes:
+    """The field `Connection` of a request that goes on as it is."""
+    return b",".join(token for token in connection.split(b",") if token.strip().lower() != b"upgrade")

@@ -58,6 +58,10 @@ class EventWriter:
 
     async def end(self) -> None:
         """Ends the answer: it is whole."""
+        if self._beginning:
+            await self._beginning
+        elif not self._exchange.status:
+            await self._exchange.begin_events(self._head())
         await self._exchange.end_events()
 
     async def fail(self, error: PlatformError, request_id: str) -> None:

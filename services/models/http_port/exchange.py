@@ -44,6 +44,7 @@ class HttpExchange:
         self.raw_path: str = scope["raw_path"].decode("latin-1")
         self.query: bytes = scope["query_string"]
         self.connection: Connection = scope["connection"]
+        self._cycle = scope["cycle"]
         self.started = time.perf_counter()
         self.status = 0
         """The status of the response; 0 while it has not begun."""
@@ -92,12 +93,14 @@ class HttpExchange:
         check_size(int(length), MAX_MESSAGE_BYTES)
         message = await self._receive()
         if not message.get("more_body"):
+            self.connection.read_on()
             return bytes(message.get("body", b""))
         body = bytearray(message["body"])
         while message.get("more_body"):
             message = await self._receive()
             body += message.get("body", b"")
             check_size(len(body), MAX_MESSAGE_BYTES)
+        self.connection.read_on()
         return bytes(body)
 
     def add_done_callback(self, callback: Callable[[HttpExchange], None]) -> None:
@@ -111,14 +114,17 @@ class HttpExchange:
 
     # --------------------------------------------------------------------------------------------- the response
 
-    async def respond(self, status: int, headers: Fields, body: bytes, content_type: str = JSON) -> None:
-        """Sends a whole response."""
+    async def respond(
+        self, status: int, headers: Fields, body: bytes, content_type: str = JSON, *, closes: bool = False
+    ) -> None:
+        """Sends a whole response; with `closes`, the last one of its connection."""
         self.status = status
+        # The responses before it may not be read.
+        await self.settle()
         fields = [*_encoded(headers), (b"content-length", b"%d" % len(body))]
         if body:
             fields.append((b"content-type", content_type.encode()))
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body})
+        await self.connection.write_response(self._cycle, status, fields, body, closes=closes)
 
     async def begin_events(self, headers: Fields) -> None:
         """Sends the head of a response in events."""
@@ -154,6 +160,7 @@ class HttpExchange:
     async def end_events(self) -> None:
         """Ends a response in events: it is whole."""
         self._flush()
+        await self.settle()
         await self._send({"type": "http.response.body", "body": b""})
 
     def cut(self) -> None:
@@ -166,7 +173,7 @@ class HttpExchange:
         self.connection.transport.abort()
 
     async def settle(self) -> None:
-        """Waits until the client has read the response, but not for long."""
+        """Waits until the client has read what was sent, but not for long."""
         if self.connection.is_full:
             try:
                 async with asyncio.timeout(STALLED_SECONDS):
@@ -175,5 +182,11 @@ class HttpExchange:
                 self.abort()
 
 
+_CONTROLS = dict.fromkeys([*range(0x20), 0x7F], "?")
+
+
 def _encoded(headers: Fields) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    """The fields in the bytes of a head. Names of models are words of others, and may have any character."""
+    return [
+        (name.encode("latin-1"), value.translate(_CONTROLS).encode("latin-1", "replace")) for name, value in headers
+    ]

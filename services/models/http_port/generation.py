@@ -21,17 +21,17 @@ from services.models.chat.counting import TokenCounter
 from services.models.chat.forwarding import Forwardable, Forwarding
 from services.models.faces.base import About, Asked, CountingFace, Encoder, Face
 from services.models.faces.failures import COMMENT, failure_events
-from services.models.faces.peek import STATE_MARK, glance_at
+from services.models.faces.peek import STATE_MARK, check_model_member, glance_at
 from services.models.http_port.boundary import Boundary
 from services.models.http_port.events import EventWriter
 from services.models.http_port.exchange import HttpExchange
 from services.models.http_port.features import apply_features, uses_features
 from services.models.providers.base import Forwarded
 from services.models.providers.forwarding import Piece
-from services.models.validation.headers import HEADERS_OF_VENDORS
+from services.models.validation.headers import HEADERS_OF_VENDORS, header_problem
 from services.shared import json_text
 from services.shared.call import Call
-from services.shared.errors import PlatformError
+from services.shared.errors import InvalidRequest, PlatformError
 from services.shared.identity import scope_of
 from services.shared.metadata import REQUEST_ID_KEY
 from services.shared.offload import run_in_thread_if_large
@@ -137,6 +137,7 @@ class _Answering:
             receiving = self._boundary.intake.receive(self._exchange, call.caller, call.remaining_seconds)
             data, call.reservation = await receiving
             with call.reservation:
+                check_model_member(data)
                 if forwardable := self._forwardable(data, model):
                     await self._forward(forwardable)
                 else:
@@ -220,6 +221,8 @@ class _Answering:
         if answer.body:
             await self._respond(answer.body, answer.response)
         else:
+            if self._asked is None:
+                await forwardable.read()
             assert self._asked
             await self._write_whole(self._asked, answer.response)
 
@@ -268,9 +271,12 @@ class _Answering:
 
 
 def forwarded_of(wire: str, data: bytes, exchange: HttpExchange) -> Forwarded:
-    """A body with the header fields that go with it."""
-    headers = exchange.headers
-    return Forwarded(wire, data, {name: headers[name] for name in DIALECT_FIELDS[wire] if name in headers})
+    """A body with the header fields that go with it. Raises InvalidRequest."""
+    headers = {name: exchange.headers[name] for name in DIALECT_FIELDS[wire] if name in exchange.headers}
+    for name, value in headers.items():
+        if problem := header_problem(value):
+            raise InvalidRequest.field(name, problem)
+    return Forwarded(wire, data, headers)
 
 
 def fields_of(call: Call, cors: Sequence[tuple[str, str]]) -> Fields:

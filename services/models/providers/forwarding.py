@@ -11,6 +11,7 @@ Only these bytes change:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -25,13 +26,17 @@ from services.models.providers.base import Conversation, Native, Target
 from services.models.providers.chat import Interruption, name_owner, read_answer
 from services.models.providers.client import Exchange
 from services.models.providers.completion import Completion, Interrupted
+from services.models.providers.framing import DOCUMENT_STARTS
 from services.models.providers.http_request import HttpRequest
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader
 from services.models.transport.base import Transport
+from services.models.transport.sse import BYTE_ORDER_MARK
 from services.shared.call_metrics import Waiting
 from services.shared.intake import Reservation
 
 EMBEDDINGS = "embeddings"
+LINE_ENDS = 3
+"""Bytes at the end of a read that may be a part of the end of an event."""
 USAGE_OPTION = b'"stream_options":{"include_usage":true},'
 
 
@@ -51,6 +56,7 @@ class ForwardedAnswer(NamedTuple):
     """A whole forwarded answer."""
 
     body: bytes
+    """Empty where the answer is in another form than the client's, and `response` alone has it."""
     response: models_pb2.ChatResponse
 
 
@@ -96,7 +102,7 @@ async def forward(
         response = await exchange.post(request)
         answer = await exchange.read(response, response.body, functools.partial(read_answer, target, {}))
         made = await Completion(target, conversation, (), interrupted).response(answer)
-        return ForwardedAnswer(_with_name(response.body, conversation.request.model), made)
+        return ForwardedAnswer(_named_answer(response.body, conversation.request.model), made)
 
 
 async def forward_stream(
@@ -125,8 +131,7 @@ async def forward_stream(
                     exchange.chunks_sent += 1
             await reader.finish()
         last = await Completion(target, conversation, (), interrupted).last_chunk(reader.answer)
-        data = relay.rest()
-        yield Piece(data, has_output=True, response=last.response, is_document=data.lstrip().startswith(b"{"))
+        yield Piece(relay.rest(), has_output=True, response=last.response, is_document=relay.has_document)
         await reader.drain()
 
 
@@ -149,7 +154,7 @@ def _in_dialect(target: Target, native: Native) -> Target:
 
 _MEMBER = re.compile(rb'"model"\s*+:\s*+')
 MAX_MEMBERS = 64
-"""Members `model` of one body, inner ones too, that are tried before its members are joined anew."""
+"""Members `model` of one body, inner ones too, that are looked at before its members are joined anew."""
 
 
 def _with_name(body: bytes, name: str) -> bytes:
@@ -159,17 +164,33 @@ def _with_name(body: bytes, name: str) -> bytes:
     old = bytes(written)
     if not old or old == wanted:
         return body
-    # An object within may have the same member. Of two with one name, the last counts.
-    ends = [found.end() for found in _MEMBER.finditer(body) if body.startswith(old, found.end())]
-    for start in reversed(ends[-MAX_MEMBERS:]):
-        changed = body[:start] + wanted + body[start + len(old) :]
-        if bytes(msgspec.json.decode(changed, type=_Named).model) == wanted:
-            return changed
+    # An object within may have the same member: each gets its number, and the decoder says which one is meant.
+    found = (match.end() for match in _MEMBER.finditer(body) if body.startswith(old, match.end()))
+    starts = list(itertools.islice(found, MAX_MEMBERS))
+    parts = [body[start:end] for start, end in itertools.pairwise([0, *starts, len(body)])]
+    numbered = [parts[0], *(b"%d%b" % (number, part[len(old) :]) for number, part in enumerate(parts[1:]))]
+    if starts and (number := bytes(msgspec.json.decode(b"".join(numbered), type=_Named).model)).isdigit():
+        start = starts[int(number)]
+        return body[:start] + wanted + body[start + len(old) :]
     members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     return msgspec.json.encode({**members, "model": msgspec.Raw(wanted)})
 
 
-_EVENT_END = re.compile(rb"\r?\n\r?\n")
+def _named_answer(body: bytes, name: str) -> bytes:
+    """A document with another name of its model; b"" for events, or for JSON that only lenient readers take."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _with_name(body, name)
+    return b""
+
+
+_EVENT_END = re.compile(rb"(?>\r\n|\n|\r){2}")
+"""The end of a line and a blank one; a line ends with any of the three."""
+_LAST_EVENT = {
+    "chat_completions": re.compile(rb"^data:[ ]?\[DONE\]", re.MULTILINE),
+    "messages": re.compile(rb'"type"\s*:\s*"message_stop"'),
+    "responses": re.compile(rb'"type"\s*:\s*"response\.(?:completed|incomplete)"'),
+}
+"""The mark of the last event of an answer."""
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _ERROR = re.compile(rb'"error"\s*:\s*\{|^event:\s*error', re.MULTILINE)
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
@@ -181,7 +202,11 @@ class _Relay:
     def __init__(self, conversation: Conversation) -> None:
         forwarded = conversation.forwarded
         assert forwarded
-        self._held = b""
+        self._held = bytearray()
+        self._searched = 0
+        """The bytes of these that have no end of an event."""
+        self.has_document = False
+        """Whether the bytes at the end were no events."""
         self._name = b'"model":' + msgspec.json.encode(conversation.request.model)
         self._wire = forwarded.wire
         self._is_named = False
@@ -196,10 +221,7 @@ class _Relay:
 
     def release(self, *, is_failed: bool, is_done: bool) -> bytes:
         """The bytes to send now: none of those with which the answer ends, or with which it fails."""
-        end = 0
-        for match in _EVENT_END.finditer(self._held):
-            end = match.end()
-        events, self._held = self._held[:end], self._held[end:]
+        events = self._take_events()
         if is_failed:
             return self._named(_before_error(events))
         if is_done:
@@ -209,11 +231,23 @@ class _Relay:
 
     def rest(self) -> bytes:
         """The bytes with which the answer ends."""
-        events = b"".join(self._last) + self._held
-        self._held, self._last = b"", []
+        events = b"".join(self._last) + bytes(self._held)
+        self._held, self._last = bytearray(), []
+        self.has_document = events.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(DOCUMENT_STARTS)
+        if self.has_document:
+            return events
+        events = _to_the_last(_closed(events), _LAST_EVENT[self._wire])
         if self._drops_usage:
             events = _without_usage(events)
         return self._named(events)
+
+    def _take_events(self) -> bytes:
+        """The whole events among the bytes. A long one that comes in pieces is searched once."""
+        end = _end_of_events(self._held, self._searched)
+        events = bytes(self._held[:end])
+        del self._held[:end]
+        self._searched = max(len(self._held) - LINE_ENDS, 0)
+        return events
 
     def _named(self, events: bytes) -> bytes:
         if self._is_named or b'"model"' not in events:
@@ -225,7 +259,21 @@ class _Relay:
         if self._wire == "responses":
             # Further ones in an event are those of tools.
             return b"".join(_MODEL.sub(lambda _: self._name, event, count=1) for event in _split(events))
+        if events.count(b'"model"') == events.count(self._name):
+            return events
         return _MODEL.sub(lambda _: self._name, events)
+
+
+def _end_of_events(data: bytearray, start: int) -> int:
+    """The place behind the last whole event; 0 where none ends behind `start`."""
+    if b"\r" not in data:
+        # As nearly every server writes them: a search for each event would cost more than all else that is done here.
+        found = data.rfind(b"\n\n", start)
+        return found + 2 if found >= 0 else 0
+    end = 0
+    for match in _EVENT_END.finditer(data, start):
+        end = match.end()
+    return end
 
 
 def _before_error(events: bytes) -> bytes:
@@ -235,6 +283,19 @@ def _before_error(events: bytes) -> bytes:
         return events
     starts = [match.end() for match in _EVENT_END.finditer(events, 0, found.start())]
     return events[: starts[-1]] if starts else b""
+
+
+def _closed(events: bytes) -> bytes:
+    """The events with the end of the last one, which a server may leave to the end of the body."""
+    is_open = events.strip() and not _EVENT_END.search(events, len(events.rstrip(b"\r\n")))
+    return events + b"\n\n" if is_open else events
+
+
+def _to_the_last(events: bytes, mark: re.Pattern[bytes]) -> bytes:
+    """The events up to the one that ends the answer: what comes behind it is no part of it."""
+    found = mark.search(events)
+    end = found and _EVENT_END.search(events, found.end())
+    return events[: end.end()] if end else events
 
 
 def _without_usage(events: bytes) -> bytes:

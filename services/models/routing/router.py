@@ -53,6 +53,8 @@ class Router:
         self._request_limits = request_limits
         self._routes: dict[str, _Route] = {}
         """The routes of models that are built in or listed; the number of other names is not bounded."""
+        self._previews: dict[str, _Route] = {}
+        """The same for previews: each call over HTTP looks who would be asked before it asks."""
 
     def resolve(
         self, name: str, choose: Choose, allowed: AllowedModels = EVERY_MODEL, *, for_preview: bool = False
@@ -90,12 +92,21 @@ class Router:
             return known.target
         provider = self._providers.get(model.vendor, model.name)
         target = self._bounded(self._target(name, provider, model, today), model.name)
-        if self._models.is_known(model):
-            self._routes[model.name] = _Route(model, today, target)
+        self._keep(self._routes, _Route(model, today, target))
         return target
 
     def _preview(self, name: str, model: VendorModel) -> Target:
-        return self._target(name, preview(model.vendor), model, self._models.today())
+        today = self._models.today()
+        known = self._previews.get(model.name)
+        if known and known.model is model and known.day == today:
+            return known.target
+        target = self._target(name, preview(model.vendor), model, today)
+        self._keep(self._previews, _Route(model, today, target))
+        return target
+
+    def _keep(self, routes: dict[str, _Route], route: _Route) -> None:
+        if self._models.is_known(route.model):
+            routes[route.model.name] = route
 
     def _target(self, name: str, provider: Provider, model: VendorModel, today: datetime.date) -> Target:
         answering = self._models.answering(model)

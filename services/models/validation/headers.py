@@ -26,7 +26,12 @@ def header_violations(headers: Mapping[str, str]) -> Iterator[FieldViolation]:
         field = f"provider_headers[{shorten(name)}]"
         if name not in HEADERS_OF_VENDORS:
             yield FieldViolation(field, f"must be one of {', '.join(sorted(HEADERS_OF_VENDORS))}, in lower case")
-        elif len(value) > MAX_HEADER_LENGTH:
-            yield FieldViolation(field, f"is longer than {MAX_HEADER_LENGTH} characters")
-        elif not _PRINTABLE.fullmatch(value):
-            yield FieldViolation(field, "must be printable ASCII without blanks at its ends")
+        elif problem := header_problem(value):
+            yield FieldViolation(field, problem)
+
+
+def header_problem(value: str) -> str | None:
+    """The problem of a value; None for one that may be sent."""
+    if len(value) > MAX_HEADER_LENGTH:
+        return f"is longer than {MAX_HEADER_LENGTH} characters"
+    return None if _PRINTABLE.fullmatch(value) else "must be printable ASCII without blanks at its ends"

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from services.models.http_port import connection, events
+from services.models.http_port import connection, events, exchange
 from services.shared.proxy_protocol import write_header
 from tests.rows import for_each
-from tests.scripted_upstream import ScriptedUpstream, event_stream, json_answer
-from tests.services.model_service import ModelService, completion, model_service, piece
+from tests.scripted_upstream import Pause, ScriptedUpstream, event_stream, json_answer
+from tests.services.log_file import LogFile
+from tests.services.model_service import END, ModelService, completion, model_service, piece
 
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
 
@@ -91,6 +92,38 @@ async def test_head_that_does_not_come(service: ModelService, monkeypatch: pytes
             assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_bodies_are_longer_than_heads_may_be(service: ModelService, upstream: ScriptedUpstream) -> None:
+    """Coding agents send 100 KB and more, which may arrive in one read."""
+    upstream.default = json_answer(completion())
+    async with socket_to(service) as (reader, writer):
+        for size in (70_000, 200_000, 1_000_000):
+            writer.write(post(body=BODY.replace(b"Hi", b"H" * size)))
+            assert (await answer_of(reader)).status == 200
+
+
+async def test_answer_takes_longer_than_a_head_may(
+    service: ModelService, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
+    upstream.default = json_answer(completion(), before=[Pause(0.3)])
+    async with socket_to(service) as (reader, writer):
+        for _ in range(2):
+            writer.write(post())
+            assert (await answer_of(reader)).status == 200
+
+
+async def test_body_of_an_answered_request_does_not_hold_its_connection(
+    service: ModelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    async with socket_to(service) as (reader, writer):
+        request = post(body=b"", content_length="99999999").replace(b"content-length: 0\r\n", b"")
+        writer.write(request)
+        assert (await answer_of(reader)).status == 413
+        writer.write(b"{")
+        assert await reader.read() == b""
+
+
 async def test_body_that_is_too_large_is_refused_by_its_length(service: ModelService) -> None:
     async with socket_to(service) as (reader, writer):
         writer.write(post(body=b"", content_length="99999999").replace(b"content-length: 0\r\n", b""))
@@ -139,6 +172,79 @@ async def test_websocket_is_refused_with_the_status_that_agents_go_on_from(servi
         headers = {"upgrade": "websocket", "connection": "upgrade", "sec-websocket-key": "x"}
         response = await client.get(f"{service.url}/v1/responses", headers=headers)
         assert response.status_code == 426
+
+
+async def test_request_that_offers_another_protocol_is_answered_in_this_one(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    """As Java's own client sends each first request of a connection."""
+    upstream.default = json_answer(completion())
+    request = post(connection="Upgrade, HTTP2-Settings", upgrade="h2c", http2_settings="AAMAAABkAAQAoAAAAAIAAAAA")
+    async with socket_to(service) as (reader, writer):
+        writer.write(request[: -len(BODY)])
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        writer.write(BODY + post())
+        assert [(await answer_of(reader)).status for _ in range(2)] == [200, 200]
+    assert [received.body for received in upstream.requests] == [BODY, BODY]
+
+
+async def test_body_of_a_request_with_another_protocol_is_no_request(service: ModelService) -> None:
+    hidden = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    for request in (post(body=hidden, connection="upgrade", upgrade=name) for name in ("h2c", "websocket", "x")):
+        async with socket_to(service) as (reader, writer):
+            writer.write(request[: -len(hidden)])
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.write(hidden)
+            assert (await answer_of(reader)).status in (400, 426)
+            writer.write_eof()
+            assert await reader.read() == b""
+
+
+async def test_fields_behind_a_body_are_not_those_of_the_request(service: ModelService) -> None:
+    head = post(body=b"", transfer_encoding="chunked").replace(b"content-length: 0\r\n", b"")
+    body = b"%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
+    async with socket_to(service) as (reader, writer):
+        writer.write(head.replace(b"localhost", b"elsewhere") + body + b"host: localhost\r\n\r\n")
+        assert (await answer_of(reader)).status == 403
+    async with socket_to(service) as (reader, writer):
+        writer.write(head + body + b"x: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(8):
+                writer.write(b"x" * 50_000)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+            assert await reader.read() == b""
+
+
+async def test_requests_before_an_answer_are_bounded(service: ModelService, upstream: ScriptedUpstream) -> None:
+    upstream.default = json_answer(completion(), before=[asyncio.Event()])
+    async with socket_to(service) as (reader, writer):
+        writer.write(post() + b"GET / HTTP/1.1\r\n\r\n" * 1000)
+        assert await reader.read() == b""
+
+
+async def test_refusal_reaches_a_client_that_still_sends_its_body(service: ModelService) -> None:
+    body = b" " * 8 * 1024 * 1024
+    async with socket_to(service) as (reader, writer):
+        for path, kind, status in (("/nowhere", "application/json", 404), ("/v1/messages", "text/plain", 415)):
+            writer.write(post(path, body).replace(b"application/json", kind.encode()))
+            assert (await answer_of(reader)).status == status
+            await writer.drain()
+
+
+async def test_answer_whose_end_is_not_read_ends(
+    service: ModelService, upstream: ScriptedUpstream, log_file: LogFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "STALLED_SECONDS", 0.1)
+    # With its last piece the answer is too large for the buffers of both sides.
+    upstream.play(event_stream(piece("x" * 8_000_000) + END))
+    body = json.dumps(json.loads(BODY) | {"stream": True}).encode()
+    async with socket_to(service) as (_, writer):
+        writer.write(post(body=body))
+        (call,) = await log_file.calls(1)
+        assert call["code"] == "CANCELLED"
 
 
 async def test_relay_says_who_the_client_is(tmp_path: Path, upstream: ScriptedUpstream) -> None:

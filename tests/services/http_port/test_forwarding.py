@@ -16,7 +16,16 @@ import pytest
 
 from proto import content_pb2, content_pb2_grpc, usage_pb2
 from tests.rows import for_each
-from tests.scripted_upstream import Ending, ScriptedUpstream, answer, event, event_stream, json_answer, no_answer
+from tests.scripted_upstream import (
+    Ending,
+    ScriptedUpstream,
+    answer,
+    event,
+    event_stream,
+    in_pieces,
+    json_answer,
+    no_answer,
+)
 from tests.services.log_file import LogFile
 from tests.services.model_service import (
     END,
@@ -53,6 +62,27 @@ async def read_cut(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -
     with pytest.raises(httpx.RemoteProtocolError):
         await read()
     return got
+
+
+BEGUN = event({"type": "message_start", "message": {**anthropic_message(), "content": []}}, "message_start")
+SPOKEN = BEGUN + "".join(
+    event({"index": 0, **content}, content["type"])
+    for content in (
+        {"type": "content_block_start", "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}},
+    )
+)
+"""The first events of a message, without its first output and with it."""
+
+
+@for_each("sent", [": it works\n\n", BEGUN, event({"type": "ping"}, "ping")])
+async def test_stream_that_breaks_off_before_any_output_has_a_status(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream, sent: str
+) -> None:
+    """It may have been paid for: only before the events can clients be told not to ask again."""
+    upstream.play(event_stream(sent, ending=Ending.CUT))
+    response = await client.post(MESSAGES, json=body_of("claude-sonnet-4-6", stream=True))
+    assert (response.status_code, response.headers["x-should-retry"]) == (502, "false")
 
 
 @for_each(
@@ -100,6 +130,17 @@ async def test_keys_of_the_client_stay_here_and_headers_of_the_dialect_go_on(
     assert "sk-of-the-client" not in str(got)
 
 
+@for_each("name", ["a\r\nx-evil: 1", "\x00", "模型"])
+async def test_name_of_a_model_is_no_header_field(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream, name: str
+) -> None:
+    upstream.play(json_answer({**completion(), "model": name}))
+    response = await client.post(CHAT, json=body_of("gpt-4o"))
+    assert response.status_code == 200
+    assert "x-evil" not in response.headers
+    assert response.headers["x-genai-model"] == "".join(c if " " <= c <= "~" else "?" for c in name)
+
+
 async def test_stream_comes_back_byte_for_byte(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
     events = [piece("Hel"), piece("lo"), END]
     upstream.play(event_stream(*events))
@@ -108,6 +149,19 @@ async def test_stream_comes_back_byte_for_byte(client: httpx.AsyncClient, upstre
     expected = "".join(events).replace("gpt-4o-2024-08-06", "gpt-4o")
     assert response.text.replace('"model":"gpt-4o"', '"model": "gpt-4o"') == expected
     assert response.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_stream_with_other_ends_of_lines_comes_back_byte_for_byte(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    written = [
+        text.replace("gpt-4o-2024-08-06", "gpt-4o").replace('"model": ', '"model":') for text in (piece("Hi"), END)
+    ]
+    written = [text.replace("\n", "\r\n") for text in written]
+    upstream.play(event_stream(*written))
+    asked = body_of("gpt-4o", stream=True, stream_options={"include_usage": True})
+    response = await client.post(CHAT, json=asked)
+    assert response.text == "".join(written)
 
 
 async def test_usage_that_the_client_has_not_asked_for_is_counted_and_not_sent(
@@ -143,7 +197,7 @@ async def test_stream_of_messages_names_the_model_that_was_asked_for(
 async def test_stream_without_its_end_never_looks_whole(
     client: httpx.AsyncClient, upstream: ScriptedUpstream, path: str, model: str, ending: Ending
 ) -> None:
-    first = piece("Hi") if path == CHAT else event({"type": "message_start", "message": anthropic_message()})
+    first = piece("Hi") if path == CHAT else SPOKEN
     upstream.play(event_stream(first, ending=ending))
     got = await read_cut(client, path, body_of(model, stream=True))
     assert b'"error"' in got
@@ -153,8 +207,7 @@ async def test_stream_without_its_end_never_looks_whole(
 
 async def test_error_event_is_in_the_platforms_words(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
     fault = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded sk-test-anthropic"}}
-    start = event({"type": "message_start", "message": {**anthropic_message(), "content": []}}, "message_start")
-    upstream.play(event_stream(start, event(fault, "error"), ending=Ending.CUT))
+    upstream.play(event_stream(SPOKEN, event(fault, "error"), ending=Ending.CUT))
     got = await read_cut(client, MESSAGES, body_of("claude-sonnet-4-6", stream=True))
     assert got.count(b'"error":{') == 1
     assert b"sk-test" not in got
@@ -190,6 +243,19 @@ async def test_client_that_leaves_ends_the_request(
     assert len(upstream.requests) == len(rows)
 
 
+async def test_client_that_leaves_behind_a_large_body_ends_the_request(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    """The last read of a large body may come while the one before it is being taken."""
+    upstream.default = no_answer()
+    body = body_of("gpt-4o", user="x" * 200_000)
+    for count in range(1, 6):
+        asking = asyncio.create_task(client.post(CHAT, json=body))
+        request = await upstream.received(count)
+        asking.cancel()
+        await request.closed_by_peer(2)
+
+
 async def test_ledger_has_each_forwarded_chat_once(
     client: httpx.AsyncClient, service: ModelService, upstream: ScriptedUpstream
 ) -> None:
@@ -220,6 +286,19 @@ async def test_fallback_at_a_server_of_another_dialect_is_translated(
     assert "new_field" not in upstream.requests[1].json()
 
 
+async def test_next_attempt_begins_the_answer(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    fault = event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "error")
+    settings = {"MODELS_MAX_ATTEMPTS": "2", "MODELS_FALLBACKS": "claude-sonnet-4-6=claude-opus-4-8"}
+    async with contextlib.AsyncExitStack() as stack:
+        service = await stack.enter_async_context(model_service(tmp_path, upstream, http={}, **settings))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=service.url, trust_env=False))
+        upstream.play(event_stream(BEGUN, fault), streamed_message("Hel", "lo"))
+        response = await client.post(MESSAGES, json=body_of("claude-sonnet-4-6", stream=True))
+    assert len(upstream.requests) == 2
+    assert response.text.count("event: message_start") == 1
+    assert response.text.count("event: message_stop") == 1
+
+
 async def test_document_in_the_place_of_events_is_written_as_events(
     client: httpx.AsyncClient, upstream: ScriptedUpstream
 ) -> None:
@@ -245,3 +324,136 @@ async def test_content_that_may_be_captured_is_read(tmp_path: Path, upstream: Sc
                 await asyncio.sleep(0.01)
     assert "Hi" in str(kept)
     assert "Kept." in str(kept)
+
+
+@for_each(
+    "members",
+    [
+        '"model": "gpt-4o-mini", "model": "gpt-4o"',
+        '"model": "gpt-4o", "Model": "gpt-4o-mini"',
+        '"mod\\u0065l": "gpt-4o-mini", "model": "gpt-4o"',
+        '"MODE\\u004C": "gpt-4o-mini", "model": "gpt-4o"',
+        '"MODEL": "gpt-4o"',
+        '"metadata": {"model": "a"}, "metadata": {}, "model": "gpt-4o"',
+    ],
+)
+async def test_body_names_one_model(client: httpx.AsyncClient, upstream: ScriptedUpstream, members: str) -> None:
+    """Of several names, servers take different ones; the one that is allowed must be the one that answers."""
+    for more in ("", ', "genai": {"route": "translate"}'):
+        body = f'{{{members}, "messages": [{{"role": "user", "content": "Hi"}}]{more}}}'
+        response = await client.post(CHAT, content=body)
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == "model"
+    assert not upstream.requests
+
+
+@for_each(
+    "members",
+    ['"mod\\u0065l": "gpt-4o"', '"model": "gpt-4o", "user": "model", "metadata": {"model": "x", "Model": "y"}'],
+)
+async def test_other_members_may_say_model(client: httpx.AsyncClient, upstream: ScriptedUpstream, members: str) -> None:
+    upstream.play(json_answer(completion()))
+    response = await client.post(CHAT, content=f'{{{members}, "messages": [{{"role": "user", "content": "Hi"}}]}}')
+    assert response.status_code == 200
+
+
+@for_each("options", [None, {}, {"include_usage": False}])
+async def test_usage_cannot_be_declined(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream, options: dict[str, Any] | None
+) -> None:
+    upstream.play(streamed_completion(piece("Hi")))
+    response = await client.post(CHAT, json=body_of("gpt-4o", stream=True, stream_options=options))
+    assert response.status_code == 200
+    assert upstream.requests[-1].body.count(b"stream_options") == 1
+    assert upstream.requests[-1].json()["stream_options"] == {"include_usage": True}
+    assert "total_tokens" not in response.text
+
+
+async def test_answer_that_nobody_would_account_for_is_refused(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    response = await client.post("/v1/responses", json={"model": "gpt-4o", "input": "Hi", "background": True})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "background"
+    assert not upstream.requests
+
+
+@for_each("value", [b"caf\xe9", b"a\tb", b"x" * 5000], ids=["not ASCII", "a tab", "too long"])
+async def test_header_field_that_may_not_be_sent(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream, value: bytes
+) -> None:
+    headers = {b"anthropic-beta": value, b"content-type": b"application/json"}
+    response = await client.post(MESSAGES, json=body_of("claude-sonnet-4-6"), headers=headers)
+    assert response.status_code == 400
+    assert "anthropic-beta" in response.json()["error"]["message"]
+    assert not upstream.requests
+
+
+WHOLE = json.dumps(completion()).encode()
+
+
+@for_each(
+    "written",
+    [
+        b"\xef\xbb\xbf" + WHOLE,
+        WHOLE.replace(b"Hi.", b"Hi.\\ud800"),
+        (piece("Hi.") + END).encode(),
+    ],
+    ids=["a byte order mark", "half a character", "events"],
+)
+async def test_answer_in_another_form_is_translated(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream, written: bytes
+) -> None:
+    upstream.play(answer(written, headers={"Content-Type": "application/json"}))
+    response = await client.post(CHAT, json=body_of("fast"))
+    assert response.status_code == 200
+    assert response.json()["model"] == "fast"
+    assert response.json()["choices"][0]["message"]["content"].startswith("Hi.")
+
+
+def _texts(stream: str) -> str:
+    """The text of a stream of Chat Completions, as a client reads it."""
+    text = ""
+    for line in stream.splitlines():
+        if line.startswith("data: {"):
+            text += "".join(c["delta"].get("content") or "" for c in json.loads(line[6:])["choices"])
+    return text
+
+
+@for_each("end", ["\r", "\r\n", "\n"], ids=["CR", "CR LF", "LF"])
+@for_each("size", [1, 7, 100_000])
+async def test_lines_may_have_any_end(
+    client: httpx.AsyncClient, upstream: ScriptedUpstream, end: str, size: int
+) -> None:
+    upstream.play(in_pieces(event_stream(*((piece("Hi") + piece("!") + END).replace("\n", end),)), size))
+    response = await client.post(CHAT, json=body_of("fast", stream=True))
+    assert _texts(response.text) == "Hi!"
+    assert "total_tokens" not in response.text
+    assert response.text.rstrip().endswith("[DONE]")
+
+
+async def test_lines_of_json_are_translated(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
+    lines = "".join(line[6:] + "\n" for line in (piece("Hi") + END).split("\n") if line.startswith("data: {"))
+    upstream.play(event_stream(lines), answer(b"\xef\xbb\xbf" + WHOLE))
+    assert [_texts((await client.post(CHAT, json=body_of("fast", stream=True))).text) for _ in range(2)] == [
+        "Hi",
+        "Hi.",
+    ]
+
+
+async def test_nothing_comes_behind_the_end(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
+    upstream.play(event_stream(piece("Hi"), END + piece("more")))
+    response = await client.post(CHAT, json=body_of("gpt-4o", stream=True))
+    assert _texts(response.text) == "Hi"
+    *events, end = streamed_message("Hi").body
+    upstream.play(event_stream(*events, str(end) + "".join(map(str, events))))
+    response = await client.post(MESSAGES, json=body_of("claude-sonnet-4-6", stream=True))
+    assert response.text.count("message_start") == 2
+    assert response.text.endswith(str(end))
+
+
+async def test_last_event_is_closed_for_its_client(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
+    *events, end = streamed_message("Hi").body
+    upstream.play(event_stream(*events, str(end).rstrip("\n")))
+    response = await client.post(MESSAGES, json=body_of("claude-sonnet-4-6", stream=True))
+    assert response.text.endswith(str(end))

@@ -42,7 +42,7 @@ MAX_ITEMS = MAX_PARTS_IN_ALL
 MAX_OBJECTS = 4 * MAX_ITEMS
 """Objects in all items: an item has parts, and those have some of their own."""
 
-NOT_KEPT = "needs a store of earlier answers, and nothing is stored here; send the item itself"
+NOT_KEPT = "needs a store of earlier answers, and nothing is stored here; send the item itself (with store: false)"
 NO_PLACE = "has no place here: only OpenAI itself takes such an item"
 
 
