@@ -45,10 +45,6 @@ OF_NO_TYPE = {
     *(f"{column}/{PASSED_ON}" for column in ("openai", "openai_reasoning", "openai_responses")),
     *(f"{column}/{PASSED_ON}" for column in ("anthropic", "anthropic_budgets", "anthropic_old")),
     "openai_responses/tools/tools_of_anthropic",
-    "anthropic/tools/tools_of_openai",
-    "anthropic/tools/a_custom_tool_of_openai_by_name",
-    "anthropic/tools/a_namespace_of_openai_by_name",
-    "anthropic/tools/an_mcp_server_of_openai_by_name",
     # What this server added to its answer goes back to it.
     "compatible/reasoning/of_an_openai_compatible_server_over_a_tool_call",
     # The type wants the id that the message had when OpenAI wrote it, which nobody has of another provider's refusal.
