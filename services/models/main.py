@@ -70,6 +70,7 @@ from services.shared.backlog import tell_backlog
 from services.shared.channels import any_in_tls
 from services.shared.database import Database
 from services.shared.descriptors import raise_descriptor_limit
+from services.shared.errors import StartupError
 from services.shared.fair_quota import FairQuota
 from services.shared.identity import PROCESS_CALLERS, Callers, IdentitySigner
 from services.shared.intake import PROCESS_INTAKE
@@ -85,6 +86,9 @@ from services.shared.storage_health import StorageServer
 from services.shared.tcp_port import check_named_port
 from services.shared.tls import ServerTls, open_client_tls, open_server_tls
 from services.shared.tracing import open_tracing
+
+DEFAULT_HTTP_PORT = 50080
+"""The port for HTTP where none is set."""
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 CALL_MIGRATIONS = Path(__file__).resolve().parent / "calls" / "migrations"
@@ -276,7 +280,7 @@ async def start() -> None:
     raise_descriptor_limit(log)
     # Checked before the database is opened and possibly migrated.
     check_port(settings.host, settings.port)
-    check_named_port(settings.host, settings.http_port, "MODELS_HTTP_PORT")
+    check_named_port(settings.host, settings.http_port or 0, "MODELS_HTTP_PORT")
     tls = open_server_tls(settings, log)
     signer = open_signer(settings, addresses={"SESSIONS_ADDRESS": settings.sessions_address})
     PROCESS_CALLERS.require(signer)
@@ -309,7 +313,7 @@ async def _open_http_callers(
 ) -> AsyncIterator[Callers]:
     """Opens the check of who calls over HTTP, for the length of a block: no gateway has asked before. Raises
     StartupError."""
-    if signer is None or not settings.http_port:
+    if signer is None or settings.http_port == 0:
         yield Callers()
         return
     # Here, because a service that asks nobody who calls does not need it.
@@ -329,7 +333,7 @@ async def _bind_http(
     log: Log,
 ) -> str:
     """Binds the port for HTTP, if there is to be one, and returns how it is announced. Raises StartupError."""
-    if not settings.http_port:
+    if settings.http_port == 0:
         return ""
     # Here, because it loads a server that is not needed without it.
     from services.models.http_port.opening import make_port
@@ -346,7 +350,15 @@ async def _bind_http(
         relays=split_names(settings.http_relays),
         exposed=settings.is_exposed(),
     )
-    bound = await port.bind(settings.host, settings.http_port, tls.http_context() if tls else None)
+    wanted = DEFAULT_HTTP_PORT if settings.http_port is None else settings.http_port
+    try:
+        bound = await port.bind(settings.host, wanted, tls.http_context() if tls else None)
+    except StartupError:
+        if settings.http_port is not None:
+            raise
+        # Another Model Service of this machine has it: nobody has asked for it here.
+        log.warning("there is no port for HTTP, because the default is in use; set MODELS_HTTP_PORT", port=wanted)
+        return ""
     server.attach(port)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f", {'https' if tls else 'http'}://{host}:{bound} for HTTP"

@@ -51,12 +51,13 @@ class ModelsSettings(AccessSettings):
         description="port of `/metrics`, `/livez` and `/readyz` over HTTP, 0 for any free one; none is open without it",
         json_schema_extra={"example": "50063"},
     )
-    http_port: int = Field(
-        50080,
+    http_port: int | None = Field(
+        None,
         ge=0,
         le=65535,
         validation_alias="MODELS_HTTP_PORT",
         description="port for clients of OpenAI's and Anthropic's APIs, over HTTP; none is open with 0",
+        json_schema_extra={"default": "`50080`, where nothing else has it", "example": "50080"},
     )
     http_hosts: str = Field(
         "",

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import models_pb2_grpc
 from services.models import main
-from services.models.main import SERVICE
+from services.models.main import DEFAULT_HTTP_PORT, SERVICE
 from services.models.settings import Settings
 from services.shared.backlog import ROOM
 from services.shared.errors import StartupError
@@ -284,3 +284,14 @@ def test_port_for_http_that_is_in_use_is_named_with_its_setting(tmp_path: Path) 
         line = _failed_start(tmp_path, MODELS_HTTP_PORT=str(taken.getsockname()[1]))
     assert line.startswith("models: MODELS_HTTP_PORT: cannot listen on 127.0.0.1:")
     assert line.endswith("set another port, or 0 for none")
+
+
+def test_second_service_of_a_machine_goes_without_the_port_for_http(tmp_path: Path) -> None:
+    """Unless one was set: it is the default of both."""
+    try:
+        taken = socket.create_server(("127.0.0.1", DEFAULT_HTTP_PORT))
+    except OSError:
+        pytest.skip("another program of this machine has the default port")
+    with taken, running("models", tmp_path, MODELS_HTTP_PORT="") as service:
+        assert "for HTTP" not in service.line
+        assert "there is no port for HTTP" in service.log()
