@@ -294,4 +294,6 @@ def test_second_service_of_a_machine_goes_without_the_port_for_http(tmp_path: Pa
         pytest.skip("another program of this machine has the default port")
     with taken, running("models", tmp_path, MODELS_HTTP_PORT="") as service:
         assert "for HTTP" not in service.line
+        service.send(signal.SIGTERM)
+        assert service.wait() == 0
         assert "there is no port for HTTP" in service.log()
