@@ -51,8 +51,10 @@ MAX_WAITING = 600
 too many."""
 
 OVERLOADED_WAITING = 100
-"""The same from the moment when so many waited until few do. The rest then waits in grpc in the order of its arrival,
-whatever is done here, and a call that waits in both places for long is answered too late."""
+"""The same in a process whose turns have been held for the service behind it, from the moment when so many waited until
+few do. The rest then waits in grpc in the order of its arrival, whatever is done here, and a call that waits in both
+places for long is answered too late. Where turns are never held, a crowd that comes at once is begun sooner if all of
+it waits here."""
 
 BACKLOG = 64
 RESUMED = 24
@@ -214,6 +216,7 @@ class Intake:
         """The wait of the call that had the last turn, in seconds, of each caller whose calls wait."""
         self.is_held = False
         """Whether waiting calls get no turns."""
+        self._has_been_held = False
         self.has_backlog = False
         """Whether more calls wait for their turn than are begun soon."""
         self.on_backlog: Callable[[bool], None] = lambda _: None
@@ -240,6 +243,7 @@ class Intake:
     def hold(self, is_held: bool) -> None:
         """Gives no further turns while `is_held`. Requests that are being received are not held."""
         self.is_held = is_held
+        self._has_been_held = self._has_been_held or is_held
         while self._waiting and self._free_slots and not self.is_held:
             self._free_slots -= 1
             self._pass_slot_on()
@@ -341,7 +345,10 @@ class Intake:
 
     def _count_waiting(self, change: int) -> None:
         self._waiting_calls += change
-        self._is_overloaded = self._waiting_calls > (RESUMED if self._is_overloaded else MAX_WAITING - 1)
+        if self._is_overloaded:
+            self._is_overloaded = self._waiting_calls > RESUMED
+        else:
+            self._is_overloaded = self._has_been_held and self._waiting_calls >= MAX_WAITING
         has_backlog = self._waiting_calls > RESUMED if self.has_backlog else self._waiting_calls >= BACKLOG
         if has_backlog is not self.has_backlog:
             self.has_backlog = has_backlog

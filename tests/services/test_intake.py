@@ -187,7 +187,7 @@ async def test_calls_beyond_those_that_may_wait_stay_in_grpc(monkeypatch: pytest
     assert reasons.count("SERVER_STOPPING") >= 200 - 10 - 4 * CROWD_ACCEPTORS
 
 
-async def test_intake_that_was_full_takes_fewer_until_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_held_intake_that_was_full_takes_fewer_until_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, number in (("MAX_WAITING", 10), ("OVERLOADED_WAITING", 5), ("RESUMED", 2)):
         monkeypatch.setattr(f"services.shared.intake.{name}", number)
 
@@ -209,9 +209,13 @@ async def test_intake_that_was_full_takes_fewer_until_few_wait(monkeypatch: pyte
         await asyncio.sleep(0)
         return intake.is_full
 
+    seen = [(waiting, await is_full_with(waiting)) for waiting in (9, 10, 9)]
+    assert seen == [(9, False), (10, True), (9, False)]
+    intake.hold(True)
     seen = [(waiting, await is_full_with(waiting)) for waiting in (9, 10, 5, 4, 5, 2, 9)]
     assert seen == [(9, False), (10, True), (5, True), (4, False), (5, True), (2, False), (9, False)]
     await is_full_with(-1)
+    intake.hold(False)
 
 
 async def test_calls_that_send_nothing_do_not_keep_others_out_of_a_full_intake(monkeypatch: pytest.MonkeyPatch) -> None:
