@@ -96,33 +96,24 @@ class Forwarding:
         async with await self._begin(forwardable, call) as running:
             while attempt := await running.next_attempt():
                 with attempt:
-                    native = await self._prepare_attempt(running, attempt, forwardable)
-                    sent = _Sent(self._chats.transport_to(attempt.target), attempt.target, running, attempt, call)
-                    if native:
-                        pieces = forward_stream(*sent.to, native, running.conversation, **sent.watched)
-                        # What comes before any output is not sent: if the attempt fails then, the error has a status
-                        # still, or the next attempt begins the answer.
-                        held: bytes | None = b""
-                        async with contextlib.aclosing(pieces):
-                            async for piece in pieces:
-                                if piece.has_output:
-                                    running.note_output(attempt)
-                                if held is not None:
-                                    held += piece.data
-                                    if not piece.has_output:
-                                        continue
-                                    piece, held = piece._replace(data=held), None
-                                if piece.response:
-                                    await running.complete(piece.response, attempt, None)
-                                yield piece
-                        continue
-                    chunks = chat_stream(*sent.to, running.conversation, **sent.watched)
-                    async with contextlib.aclosing(chunks):
-                        async for chunk in chunks:
-                            running.note_output(attempt)
-                            if chunk.HasField("response"):
-                                await running.complete(chunk.response, attempt, None)
-                            yield chunk
+                    pieces = await self._stream_of(running, attempt, forwardable, call)
+                    async with contextlib.aclosing(pieces):
+                        async for piece in pieces:
+                            if not isinstance(piece, Piece) or piece.has_output:
+                                running.note_output(attempt)
+                            if response := _response_in(piece):
+                                await running.complete(response, attempt, None)
+                            yield piece
+
+    async def _stream_of(
+        self, running: RunningChat, attempt: Attempt, forwardable: Forwardable, call: Call
+    ) -> AsyncGenerator[Piece, None] | AsyncGenerator[models_pb2.ChatChunk, None]:
+        """The stream of one attempt."""
+        native = await self._prepare_attempt(running, attempt, forwardable)
+        sent = _Sent(self._chats.transport_to(attempt.target), attempt.target, running, attempt, call)
+        if native:
+            return _from_first_output(forward_stream(*sent.to, native, running.conversation, **sent.watched))
+        return chat_stream(*sent.to, running.conversation, **sent.watched)
 
     async def _begin(self, forwardable: Forwardable, call: Call) -> RunningChat:
         request = forwardable.request
@@ -161,6 +152,27 @@ class _Watched(TypedDict):
     interrupted: Interrupted
     reservation: Reservation | None
     waiting: Waiting
+
+
+async def _from_first_output(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+    """The pieces, with the signs of life before the first output joined to that: if the attempt fails before, the error
+    has a status still, or the next attempt begins the answer."""
+    async with contextlib.aclosing(pieces):
+        held = b""
+        async for piece in pieces:
+            held += piece.data
+            if piece.has_output:
+                yield piece._replace(data=held)
+                break
+        async for piece in pieces:
+            yield piece
+
+
+def _response_in(piece: Piece | models_pb2.ChatChunk) -> models_pb2.ChatResponse | None:
+    """The whole answer, which the last piece has."""
+    if isinstance(piece, Piece):
+        return piece.response
+    return piece.response if piece.HasField("response") else None
 
 
 def _conversation(forwardable: Forwardable) -> Conversation:

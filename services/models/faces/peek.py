@@ -14,9 +14,6 @@ STATE_MARK = b'"gs1'
 MAX_MEMBERS = 1000
 """Members of a body. No dialect has a tenth of it."""
 
-BILLING_MARK = b'"x-anthropic-billing-header'
-"""The beginning of a text of Claude Code that only Anthropic's own servers know what to do with."""
-
 
 class Glance(NamedTuple):
     """The facts of a request that a first look gives."""

@@ -14,6 +14,7 @@ from services.models.http_port.listings import Listings
 from services.models.http_port.routes import Dialect, Route, route_of
 from services.shared.call import new_request_id
 from services.shared.errors import NotFound, PlatformError, Unimplemented
+from services.shared.logs import Log
 from services.shared.metadata import REQUEST_ID_KEY
 
 Fields = list[tuple[str, str]]
@@ -24,6 +25,7 @@ class Application:
 
     def __init__(
         self,
+        log: Log,
         browsers: Browsers,
         faces: Mapping[str, Face],
         counting_faces: Mapping[str, CountingFace],
@@ -31,6 +33,7 @@ class Application:
         counting: Counting,
         listings: Listings,
     ) -> None:
+        self._log = log
         self._browsers = browsers
         self._faces = faces
         self._counting_faces = counting_faces
@@ -47,6 +50,10 @@ class Application:
         except asyncio.CancelledError:
             # The client has left, or the server stops.
             exchange.abort()
+        except Exception as error:
+            # uvicorn answers with 500, and its own log is off.
+            self._log.error("unexpected error", error=error, method=exchange.method)
+            raise
 
     async def _answer(self, exchange: HttpExchange) -> None:
         route = route_of(exchange.raw_path)

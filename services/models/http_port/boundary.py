@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import TypeVar
 
-from services.models.faces.base import Refusal
 from services.models.http_port.exchange import HttpExchange
 from services.shared.admission import Admission
 from services.shared.call import Call
@@ -22,11 +20,6 @@ from services.shared.logs import Log
 from services.shared.rpc import CALL_ERRORS, forget_frames, record_call, record_failure
 from services.shared.running_calls import RunningCalls
 from services.shared.tracing import PROCESS_TRACING
-
-Refuse = Callable[[PlatformError, str], Refusal]
-"""Writes an error, with the id of its request, in the dialect of the client."""
-
-Result = TypeVar("Result")
 
 
 class Boundary:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
@@ -45,7 +44,6 @@ class HttpExchange:
         self.query: bytes = scope["query_string"]
         self.connection: Connection = scope["connection"]
         self._cycle = scope["cycle"]
-        self.started = time.perf_counter()
         self.status = 0
         """The status of the response; 0 while it has not begun."""
         self._receive = receive

@@ -48,5 +48,5 @@ def make_port(
     # Where every caller has a key, a page that has led its name here has none.
     browsers = Browsers(None if callers.are_required else hosts, origins)
     parts = Generation(boundary, chats), Counting(boundary, chats), Listings(boundary, directory)
-    application = Application(browsers, FACES, COUNTING_FACES, *parts)
+    application = Application(log, browsers, FACES, COUNTING_FACES, *parts)
     return HttpPort(application, max_connections, relays, exposed=exposed)

@@ -27,6 +27,7 @@ from services.models.providers.chat import Interruption, name_owner, read_answer
 from services.models.providers.client import Exchange
 from services.models.providers.completion import Completion, Interrupted
 from services.models.providers.framing import DOCUMENT_STARTS
+from services.models.providers.history.billing_notes import READER, may_write_billing_note
 from services.models.providers.http_request import HttpRequest
 from services.models.providers.stream import STREAM_TIMEOUTS, StreamReader
 from services.models.transport.base import Transport
@@ -72,6 +73,8 @@ def can_forward(conversation: Conversation, target: Target, *, stream: bool) -> 
     if forwarded is None or target.default_options_json or (stream and not target.can_stream):
         return None
     if target.streams_unary and not stream:
+        return None
+    if forwarded.wire == "messages" and target.state_owner != READER and may_write_billing_note(forwarded.body):
         return None
     if forwarded.wire != EMBEDDINGS and target.facts.kind == "embedding":
         return None

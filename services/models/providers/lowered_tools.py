@@ -20,6 +20,7 @@ import msgspec
 from proto import models_pb2
 from services.models.providers.base import Conversation
 from services.models.providers.notices import Notices, changed, dropped
+from services.models.providers.requests.hosted_tools import HOSTED
 from services.models.validation.fields import shorten
 from services.shared import json_text
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -27,28 +28,6 @@ from services.shared.tool_calls import calls_of
 
 NAMESPACE, CUSTOM, FUNCTION = "namespace", "custom", "function"
 """Kinds of tools that the caller runs."""
-
-HOSTED = frozenset(
-    {
-        "apply_patch",
-        "code_interpreter",
-        "computer",
-        "computer_use_preview",
-        "file_search",
-        "image_generation",
-        "local_shell",
-        "mcp",
-        "programmatic_tool_calling",
-        "shell",
-        "tool_search",
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-    }
-)
-"""Kinds of tools that OpenAI runs, or has trained its models for (`ToolParam` of openai 3.54). Anthropic's names of its
-own tools have a date."""
 
 LOWERED = HOSTED | {NAMESPACE, CUSTOM}
 

@@ -34,6 +34,7 @@ from tests.services.model_service import (
     completion,
     model_service,
     piece,
+    registration,
     streamed_completion,
     streamed_message,
 )
@@ -457,3 +458,19 @@ async def test_last_event_is_closed_for_its_client(client: httpx.AsyncClient, up
     upstream.play(event_stream(*events, str(end).rstrip("\n")))
     response = await client.post(MESSAGES, json=body_of("claude-sonnet-4-6", stream=True))
     assert response.text.endswith(str(end))
+
+
+async def test_note_for_anthropics_billing_goes_to_no_other_server(
+    service: ModelService, client: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    note = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1; cch=1a2b3;"}
+    system = [note, {"type": "text", "text": "Be brief."}]
+    upstream.play(json_answer(anthropic_message()))
+    await client.post(MESSAGES, json=body_of("claude-sonnet-4-6", system=system))
+    assert upstream.requests[-1].json()["system"] == system
+    upstream.play(json_answer({}), json_answer(anthropic_message()))
+    await service.stub.RegisterModel(registration(upstream, adapter_type="anthropic"))
+    response = await client.post(MESSAGES, json=body_of("mine", system=system))
+    assert response.status_code == 200, response.text
+    assert b"billing" not in upstream.requests[-1].body
+    assert b"Be brief." in upstream.requests[-1].body

@@ -16,6 +16,12 @@ READER = "anthropic"
 """The owner of the opaque state of the one server that reads them."""
 
 _START = "x-anthropic-billing-header:"
+_WRITTEN = f'"{_START}'.encode()
+
+
+def may_write_billing_note(body: bytes) -> bool:
+    """Whether a body that nobody has read may have such a note, as Claude Code writes it."""
+    return _WRITTEN in body
 
 
 def has_billing_note(messages: Sequence[models_pb2.ChatMessage]) -> bool:

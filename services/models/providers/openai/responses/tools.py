@@ -9,6 +9,7 @@ from services.models.providers.openai.common.cache import drop_breakpoint
 from services.models.providers.openai.common.schemas import embed_parameters
 from services.models.providers.openai.common.tools import OWN_MEMBERS, check_number, encode_tool_choice
 from services.models.providers.openai.common.translation import OpenAITranslation
+from services.models.providers.requests.hosted_tools import NAMELESS
 from services.models.providers.requests.options import add_options_of_function
 from services.shared.json_text import raw_members
 
@@ -17,26 +18,6 @@ NO_ARGUMENTS = '{"type":"object","properties":{},"required":[],"additionalProper
 NAMED_BY = ("name", "server_label")
 """Members that distinguish OpenAI's tools of one type, if there can be several: custom tools, namespaces, MCP servers.
 """
-
-NAMELESS = frozenset(
-    {
-        "apply_patch",
-        "code_interpreter",
-        "computer",
-        "computer_use_preview",
-        "file_search",
-        "image_generation",
-        "local_shell",
-        "programmatic_tool_calling",
-        "shell",
-        "tool_search",
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-    }
-)
-"""Tools of OpenAI's that have no name but their type (`ToolParam` of openai 3.54); it refuses unknown members."""
 
 
 def encode_tools(translation: OpenAITranslation) -> dict[str, Any]:
