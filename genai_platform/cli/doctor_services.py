@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from genai_platform.cli.findings import Finding, shown
 from genai_platform.v1.models_pb2 import RegisteredModel
-from services.gateway.access.settings import AccessSettings
+from services.access.settings import AccessSettings
 from services.gateway.main import GatewaySettings
 from services.models import main as models
 from services.models.catalog.lifecycle import today_utc
@@ -47,7 +47,7 @@ KEY_FILE_VARIABLES = ("GENAI_TLS_KEY_FILE", "GENAI_TLS_CLIENT_KEY_FILE", "GENAI_
 OTHERS = 0o077
 """Bits of a file's mode for its group and all other users."""
 
-ACCESS_MIGRATIONS = Path(models.__file__).parents[1] / "gateway" / "access" / "migrations"
+ACCESS_MIGRATIONS = Path(models.__file__).parents[1] / "access" / "migrations"
 
 
 def check_services(exported: Collection[str], sdk_variables: Collection[str]) -> list[Finding]:

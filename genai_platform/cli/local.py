@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genai_platform.v1.access_pb2 import CreateKeyResponse
-from services.gateway.access import first_key
+from services.access import first_key
 from services.shared.errors import PlatformError, StartupError
 
 

@@ -18,7 +18,7 @@ from services.shared.server import Server
 
 if TYPE_CHECKING:
     # Imports the storage, which a gateway without keys does not need.
-    from services.gateway.access.access import Access
+    from services.access.access import Access
 
 
 class GatewayServer(Server):

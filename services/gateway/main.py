@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from services.gateway.access.settings import AccessSettings
+from services.access.settings import AccessSettings
 from services.gateway.health import GatewayServer
 from services.gateway.http_relay import HttpRelay
 from services.gateway.proxy import Proxy
@@ -29,7 +29,7 @@ from services.shared.tls import ServerTls, TlsFiles, client_context, open_client
 from services.shared.tracing import open_tracing
 
 if TYPE_CHECKING:
-    from services.gateway.access.access import Access
+    from services.access.access import Access
 
 NOTES = """\
 The gateway starts without its backends and finds them when they come. Its health is theirs.
@@ -138,7 +138,7 @@ async def _open_access(
     settings: GatewaySettings, signer: IdentitySigner, log: Log, stack: contextlib.AsyncExitStack
 ) -> Access:
     # Here, because a gateway without keys does not need the storage, whose import takes a good part of a start.
-    from services.gateway.access.access import open_access
+    from services.access.access import open_access
 
     return await stack.enter_async_context(open_access(settings, signer, log))
 
@@ -150,7 +150,7 @@ async def migrate() -> None:
         announce("gateway: has no database without AUTH_MODE=required")
         return
     # Here, for the same reason as in `_open_access`.
-    from services.gateway.access.access import MIGRATIONS
+    from services.access.access import MIGRATIONS
     from services.shared.database import Database
 
     log = open_log("gateway", settings.log_level, form=settings.log_format)

@@ -45,8 +45,8 @@ from services.shared.tracing import PROCESS_TRACING, TRACE_KEYS, trace_fields
 
 if TYPE_CHECKING:
     # Imports the storage, which a gateway without keys does not need.
-    from services.gateway.access.authentication import Authenticator
-    from services.gateway.access.forwarded_audit import ForwardedAudit
+    from services.access.authentication import Authenticator
+    from services.access.forwarded_audit import ForwardedAudit
 
 RETRY_SECONDS = 1.0
 """Retry delay for an unreachable backend; the gateway reconnects to one that is back within this time."""

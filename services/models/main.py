@@ -317,7 +317,7 @@ async def _open_http_callers(
         yield Callers()
         return
     # Here, because a service that asks nobody who calls does not need it.
-    from services.gateway.access.access import open_authenticator
+    from services.access.access import open_authenticator
 
     async with open_authenticator(settings, signer, log) as opened:
         yield opened.authenticator

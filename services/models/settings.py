@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr, create_model
 
-from services.gateway.access.settings import AccessSettings
+from services.access.settings import AccessSettings
 from services.models.attempts.limits import MAX_ATTEMPTS
 from services.models.capture.policy import NOTHING, CapturePolicy, read_policy
 from services.models.capture.redaction import KINDS, Kind

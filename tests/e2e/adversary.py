@@ -23,13 +23,13 @@ from genai_platform.cli import commands
 from proto import access_pb2 as ap
 from proto import content_pb2, models_pb2, sessions_pb2, turns_pb2, usage_pb2
 from proto.identity_pb2 import CallerIdentity
-from services.gateway.access.key_text import make_id, make_key
-from services.gateway.access.validation import SCOPES
+from services.access.key_text import make_id, make_key
+from services.access.validation import SCOPES
 from services.shared.identity import IdentitySigner, scope_of
 from services.shared.internal_keys import FILE
 from services.shared.metadata import IDENTITY_KEY, Metadata
 from tests.e2e.test_platform import Upstream, wait_for_health
-from tests.services.gateway.oidc import OidcIssuer, oidc_issuer
+from tests.services.access.oidc import OidcIssuer, oidc_issuer
 from tests.services.test_foreign_projects import echo
 from tests.support.processes import Platform, running_platform
 

@@ -22,9 +22,9 @@ from genai_platform import AsyncGenAIPlatform, ChatMessage, GenAIError
 from genai_platform.cli import commands
 from proto import access_pb2, access_pb2_grpc
 from proto.identity_pb2 import LimitRule
-from services.gateway.access.access import MIGRATIONS
-from services.gateway.access.first_key import add_admin_key
-from services.gateway.access.settings import AccessSettings
+from services.access.access import MIGRATIONS
+from services.access.first_key import add_admin_key
+from services.access.settings import AccessSettings
 from services.shared.database import Database
 from tests.scripted_upstream import Received, Script, ScriptedUpstream, event, event_stream, json_answer
 from tests.services.model_service import LOG, completion, piece, streamed_completion

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from services.gateway.access.access import MIGRATIONS
-from services.gateway.access.first_key import add_admin_key
-from services.gateway.access.settings import AccessSettings
+from services.access.access import MIGRATIONS
+from services.access.first_key import add_admin_key
+from services.access.settings import AccessSettings
 from services.shared.database import Database
 from tests.scripted_upstream import ScriptedUpstream
 from tests.services.model_service import LOG, answered, vendor_variables

@@ -28,7 +28,7 @@ MIGRATIONS = {
     "limits": "models/limits/migrations",
     "ledger": "models/ledger/migrations",
     "sessions": "sessions/migrations",
-    "access": "gateway/access/migrations",
+    "access": "access/migrations",
 }
 
 

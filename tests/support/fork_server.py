@@ -30,7 +30,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (
     *("services.gateway.main", "services.models.main", "services.sessions.main"),
-    "services.gateway.access.access",
+    "services.access.access",
     *("alembic.command", "alembic.config", "grpc._channel", "uvloop"),
     *(f"genai_platform.cli.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "genai_platform" / "cli")])),
 )

@@ -8,8 +8,8 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.access.globs import covers, narrowed
-from services.gateway.access.key_text import make_id, make_key, read_id
+from services.access.globs import covers, narrowed
+from services.access.key_text import make_id, make_key, read_id
 from tests.rows import for_each
 
 

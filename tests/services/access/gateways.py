@@ -15,10 +15,10 @@ from google.protobuf.message import Message
 
 from proto import access_pb2 as pb
 from proto.identity_pb2 import CallerIdentity
-from services.gateway.access.access import Access, open_access
-from services.gateway.access.first_key import add_admin_key
-from services.gateway.access.servicer import SERVICE
-from services.gateway.access.settings import AccessSettings
+from services.access.access import Access, open_access
+from services.access.first_key import add_admin_key
+from services.access.servicer import SERVICE
+from services.access.settings import AccessSettings
 from services.gateway.health import GatewayServer
 from services.gateway.proxy import Proxy
 from services.gateway.routes import MODEL_SERVICE, close_backends, open_backends

@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from proto import access_pb2 as pb
-from services.gateway.access import audit_retention
-from services.gateway.access.audit_retention import DAY_SECONDS, AuditRetention
-from services.gateway.access.snapshot import Snapshot
+from services.access import audit_retention
+from services.access.audit_retention import DAY_SECONDS, AuditRetention
+from services.access.snapshot import Snapshot
 from tests.services.access.gateways import AccessGateway, access_gateway, front
 from tests.services.model_service import LOG
 

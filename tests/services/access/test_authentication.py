@@ -16,9 +16,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from proto import access_pb2 as pb
 from proto.identity_pb2 import CallerIdentity
-from services.gateway.access import authentication
-from services.gateway.access.key_text import make_id, make_key
-from services.gateway.access.servicer import SERVICE
+from services.access import authentication
+from services.access.key_text import make_id, make_key
+from services.access.servicer import SERVICE
 from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE
 from services.shared.identity import ANY_SCOPE, IdentitySigner, scope_of
 from services.shared.metadata import IDENTITY_KEY

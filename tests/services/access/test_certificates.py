@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from genai_platform import AsyncGenAIPlatform, Unauthenticated
 from proto import access_pb2 as pb
 from proto.identity_pb2 import CallerIdentity
-from services.gateway.access.snapshot import SnapshotKeeper
+from services.access.snapshot import SnapshotKeeper
 from tests.rows import row
 from tests.services.access.gateways import LIST_MODELS, Front, access_gateway, front, secure_channel
 from tests.support.certificates import Authority, Pair

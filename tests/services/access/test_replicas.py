@@ -10,9 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from proto import access_pb2 as pb
 from proto.identity_pb2 import LimitRule
-from services.gateway.access import snapshot
-from services.gateway.access.key_text import make_id, make_key
-from services.gateway.access.snapshot import SnapshotKeeper
+from services.access import snapshot
+from services.access.key_text import make_id, make_key
+from services.access.snapshot import SnapshotKeeper
 from services.shared import metric_names as names
 from services.shared.errors import PlatformError
 from services.shared.metrics import REGISTRY

@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from proto import access_pb2 as pb
 from proto.identity_pb2 import LimitRule
-from services.gateway.access.servicer import SERVICE
-from services.gateway.access.validation import SCOPES
+from services.access.servicer import SERVICE
+from services.access.validation import SCOPES
 from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE
 from services.shared.database import Database
 from services.shared.identity import ANY_SCOPE, scope_of

@@ -14,7 +14,7 @@ from proto import access_pb2 as pb
 from proto.identity_pb2 import CallerIdentity
 from tests.rows import row
 from tests.services.access.gateways import Front, front
-from tests.services.gateway.oidc import AUDIENCE, OidcIssuer, oidc_issuer
+from tests.services.access.oidc import AUDIENCE, OidcIssuer, oidc_issuer
 
 
 @pytest.fixture(scope="module")

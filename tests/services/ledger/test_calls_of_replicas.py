@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proto import access_pb2, models_pb2_grpc, usage_pb2, usage_pb2_grpc
+from services.access.first_key import add_admin_key
 from services.gateway import gathering
-from services.gateway.access.first_key import add_admin_key
 from services.gateway.gathering import Answer, Gathered, gather_timeout, is_of_all_replicas, join_calls
 from services.gateway.routes import MODEL_SERVICE, SESSION_SERVICE, USAGE_SERVICE
 from services.shared.page_tokens import read_page_token

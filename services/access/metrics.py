@@ -6,8 +6,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from services.gateway.access.keys import ACTIVE
-from services.gateway.access.snapshot import SnapshotKeeper
+from services.access.keys import ACTIVE
+from services.access.snapshot import SnapshotKeeper
 from services.shared.metric_names import ACCESS_SNAPSHOT_AGE, KEY_EXPIRES
 from services.shared.metrics import Readings, Values
 

@@ -24,9 +24,9 @@ from proto.access_pb2 import (
     ListAuditEventsResponse,
     VerifyAuditEventsResponse,
 )
-from services.gateway.access.records import to_json
-from services.gateway.access.tables import audit_events
-from services.gateway.access.validation import check_filters
+from services.access.records import to_json
+from services.access.tables import audit_events
+from services.access.validation import check_filters
 from services.shared.page_tokens import Number, read_page_size, read_page_token
 from services.shared.paging import cut_page
 

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto.access_pb2 import ApiKey, Binding, Project, Team, User
 from proto.identity_pb2 import CallerIdentity, LimitRule
-from services.gateway.access.audit import changed_since, newest_seq
-from services.gateway.access.globs import narrowed
-from services.gateway.access.limits import RuleIndex
-from services.gateway.access.records import BINDINGS, KEYS, LIMITS, PROJECTS, TEAMS, USERS, Records
+from services.access.audit import changed_since, newest_seq
+from services.access.globs import narrowed
+from services.access.limits import RuleIndex
+from services.access.records import BINDINGS, KEYS, LIMITS, PROJECTS, TEAMS, USERS, Records
 from services.shared.database import Database
 from services.shared.identity import Identity
 from services.shared.logs import Log

@@ -14,8 +14,8 @@ from typing import NoReturn
 from sqlalchemy import delete, select
 
 from proto.access_pb2 import AuditPurge
-from services.gateway.access.audit import PURGE, PURGED_KIND, Actor, add_event, newest_seq
-from services.gateway.access.tables import audit_events
+from services.access.audit import PURGE, PURGED_KIND, Actor, add_event, newest_seq
+from services.access.tables import audit_events
 from services.shared.database import Database
 from services.shared.errors import PlatformError
 from services.shared.logs import Log

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proto.identity_pb2 import CallerIdentity
-from services.gateway.access.audit import Actor
-from services.gateway.access.authentication import address_of
+from services.access.audit import Actor
+from services.access.authentication import address_of
 from services.shared.call import Call
 from services.shared.identity import NOBODY
 

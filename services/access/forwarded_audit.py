@@ -10,8 +10,8 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
 
-from services.gateway.access.actors import actor_of
-from services.gateway.access.audit import add_event
+from services.access.actors import actor_of
+from services.access.audit import add_event
 from services.shared.call import Call
 from services.shared.database import Database
 from services.shared.errors import PlatformError, Unavailable

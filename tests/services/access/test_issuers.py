@@ -15,11 +15,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from services.gateway.issuers.settings import ALGORITHMS, Issuer, read_issuers
-from services.gateway.issuers.signing_keys import FRESH_SECONDS, STALE_SECONDS, UNKNOWN_KEY_SECONDS, SigningKeys
-from services.gateway.issuers.tokens import TokenVerifier
+from services.access.issuers.settings import ALGORITHMS, Issuer, read_issuers
+from services.access.issuers.signing_keys import FRESH_SECONDS, STALE_SECONDS, UNKNOWN_KEY_SECONDS, SigningKeys
+from services.access.issuers.tokens import TokenVerifier
 from services.shared.errors import PlatformError, StartupError
-from tests.services.gateway.oidc import AUDIENCE, RSA_KEY, OidcIssuer, oidc_issuer, public_jwk
+from tests.services.access.oidc import AUDIENCE, RSA_KEY, OidcIssuer, oidc_issuer, public_jwk
 from tests.services.model_service import LOG
 
 FOREIGN_KEY = rsa.generate_private_key(65537, 2048)

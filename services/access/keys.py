@@ -21,13 +21,13 @@ from proto.access_pb2 import (
     RotateKeyResponse,
     UpdateKeyRequest,
 )
-from services.gateway.access.audit import Actor
-from services.gateway.access.changes import Change, Changes
-from services.gateway.access.globs import uncovered
-from services.gateway.access.key_text import make_id, make_key
-from services.gateway.access.limits import refuse_too_many
-from services.gateway.access.records import KEYS, PROJECTS, USERS
-from services.gateway.access.validation import DEFAULT_SCOPES, apply_mask, check_key
+from services.access.audit import Actor
+from services.access.changes import Change, Changes
+from services.access.globs import uncovered
+from services.access.key_text import make_id, make_key
+from services.access.limits import refuse_too_many
+from services.access.records import KEYS, PROJECTS, USERS
+from services.access.validation import DEFAULT_SCOPES, apply_mask, check_key
 from services.shared.durations import nanoseconds_of
 from services.shared.errors import InvalidRequest, PreconditionFailed
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import jwt
 
-from services.gateway.issuers.settings import Issuer
-from services.gateway.issuers.signing_keys import SigningKeys
+from services.access.issuers.settings import Issuer
+from services.access.issuers.signing_keys import SigningKeys
 from services.shared.errors import Unauthenticated
 from services.shared.logs import Log
 

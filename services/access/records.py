@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from proto.access_pb2 import ApiKey, Binding, Project, Team, User
 from proto.identity_pb2 import LimitRule
-from services.gateway.access import tables
-from services.gateway.access.validation import check_filters
+from services.access import tables
+from services.access.validation import check_filters
 from services.shared.errors import InvalidRequest, NotFound
 from services.shared.page_tokens import PagedRequest, Text, read_page_size, read_page_token
 from services.shared.paging import Page, cut_page

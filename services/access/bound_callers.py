@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from proto.access_pb2 import Binding
 from proto.identity_pb2 import CallerIdentity
-from services.gateway.access.globs import narrowed
-from services.gateway.access.snapshot import Snapshot
-from services.gateway.access.validation import DEFAULT_SCOPES, MAX_TEXT, SCOPES
+from services.access.globs import narrowed
+from services.access.snapshot import Snapshot
+from services.access.validation import DEFAULT_SCOPES, MAX_TEXT, SCOPES
 from services.shared.characters import has_invisible
 from services.shared.errors import PermissionDenied, Unauthenticated
 from services.shared.identity import Identity
 
 if TYPE_CHECKING:
     # Import libraries that a gateway without client certificates and issuers does not need.
-    from services.gateway.access.certificates import Certificate
-    from services.gateway.issuers.tokens import Token
+    from services.access.certificates import Certificate
+    from services.access.issuers.tokens import Token
 
 MAX_MODELS = 64
 

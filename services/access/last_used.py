@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from sqlalchemy import bindparam, or_, update
 
-from services.gateway.access.tables import api_keys
+from services.access.tables import api_keys
 from services.shared.database import Database
 from services.shared.errors import PlatformError
 

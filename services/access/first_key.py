@@ -14,14 +14,14 @@ from proto.access_pb2 import (
     Project,
     Team,
 )
-from services.gateway.access.access import MIGRATIONS
-from services.gateway.access.audit import Actor
-from services.gateway.access.changes import Changes
-from services.gateway.access.directory import Directory
-from services.gateway.access.keys import Keys
-from services.gateway.access.records import PROJECTS, TEAMS
-from services.gateway.access.settings import AccessSettings
-from services.gateway.access.validation import SCOPES
+from services.access.access import MIGRATIONS
+from services.access.audit import Actor
+from services.access.changes import Changes
+from services.access.directory import Directory
+from services.access.keys import Keys
+from services.access.records import PROJECTS, TEAMS
+from services.access.settings import AccessSettings
+from services.access.validation import SCOPES
 from services.shared.database import Database
 from services.shared.errors import StartupError
 from services.shared.logs import open_log

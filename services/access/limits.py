@@ -17,10 +17,10 @@ from proto.access_pb2 import (
     SetLimitRequest,
 )
 from proto.identity_pb2 import LimitRule
-from services.gateway.access.audit import Actor
-from services.gateway.access.changes import Changes
-from services.gateway.access.records import KEYS, LIMITS, PROJECTS, TEAMS, USERS, Records
-from services.gateway.access.validation import EACH, check_limit
+from services.access.audit import Actor
+from services.access.changes import Changes
+from services.access.records import KEYS, LIMITS, PROJECTS, TEAMS, USERS, Records
+from services.access.validation import EACH, check_limit
 from services.shared.errors import PreconditionFailed
 
 MAX_LIMITS = 16

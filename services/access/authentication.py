@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import grpc
 
-from services.gateway.access.bound_callers import (
+from services.access.bound_callers import (
     CERTIFICATE_NOT_BOUND,
     BoundCaller,
     identify_certificate,
     identify_token,
 )
-from services.gateway.access.key_text import ID_PLACE, PREFIX, hash_of, read_id
-from services.gateway.access.keys import DISABLED, REVOKED
-from services.gateway.access.last_used import LastUsed
-from services.gateway.access.snapshot import Entry, SnapshotKeeper
+from services.access.key_text import ID_PLACE, PREFIX, hash_of, read_id
+from services.access.keys import DISABLED, REVOKED
+from services.access.last_used import LastUsed
+from services.access.snapshot import Entry, SnapshotKeeper
 from services.shared.errors import PermissionDenied, Unauthenticated, Unavailable
 from services.shared.identity import Callers, Identity, IdentitySigner, check_scope
 from services.shared.metadata import API_KEY_KEY, CREDENTIAL_KEYS, IDENTITY_KEY, Metadata
 
 if TYPE_CHECKING:
     # Import libraries that a gateway without client certificates and issuers does not need.
-    from services.gateway.access.certificates import Certificate
-    from services.gateway.issuers.tokens import TokenVerifier
+    from services.access.certificates import Certificate
+    from services.access.issuers.tokens import TokenVerifier
 
 Caller: TypeAlias = "Entry | BoundCaller"
 ReadCertificate: TypeAlias = "Callable[[grpc.aio.ServicerContext], Certificate | None]"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from services.gateway.access.validation import CERTIFICATE_ISSUER
+from services.access.validation import CERTIFICATE_ISSUER
 from services.shared.errors import StartupError
 from services.shared.settings import is_loopback
 

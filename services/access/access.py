@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
-from services.gateway.access.audit_retention import AuditRetention
-from services.gateway.access.authentication import Authenticator, ReadCertificate
-from services.gateway.access.forwarded_audit import ForwardedAudit
-from services.gateway.access.last_used import LastUsed
-from services.gateway.access.metrics import measured
-from services.gateway.access.servicer import SERVICE, AccessServicer
-from services.gateway.access.settings import AccessSettings
-from services.gateway.access.snapshot import SnapshotKeeper
+from services.access.audit_retention import AuditRetention
+from services.access.authentication import Authenticator, ReadCertificate
+from services.access.forwarded_audit import ForwardedAudit
+from services.access.last_used import LastUsed
+from services.access.metrics import measured
+from services.access.servicer import SERVICE, AccessServicer
+from services.access.settings import AccessSettings
+from services.access.snapshot import SnapshotKeeper
 from services.shared.database import Database
 from services.shared.identity import IdentitySigner
 from services.shared.logs import Log
 from services.shared.rpc import service_handler
 
 if TYPE_CHECKING:
-    from services.gateway.issuers.tokens import TokenVerifier
+    from services.access.issuers.tokens import TokenVerifier
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
@@ -99,14 +99,14 @@ async def open_access(settings: AccessSettings, signer: IdentitySigner, log: Log
 
 def _open_tokens(path: Path, log: Log) -> TokenVerifier:
     # Here, because a gateway without issuers does not need PyJWT.
-    from services.gateway.issuers.settings import read_issuers
-    from services.gateway.issuers.tokens import TokenVerifier
+    from services.access.issuers.settings import read_issuers
+    from services.access.issuers.tokens import TokenVerifier
 
     return TokenVerifier(read_issuers(path.expanduser().absolute()), log)
 
 
 def _certificate_reader() -> ReadCertificate:
     # Here, because a gateway without client certificates does not need cryptography.
-    from services.gateway.access.certificates import read_certificate
+    from services.access.certificates import read_certificate
 
     return read_certificate

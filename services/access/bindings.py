@@ -12,10 +12,10 @@ from proto.access_pb2 import (
     ListBindingsResponse,
     SetBindingRequest,
 )
-from services.gateway.access.audit import Actor
-from services.gateway.access.changes import Changes
-from services.gateway.access.records import BINDINGS, PROJECTS
-from services.gateway.access.validation import DEFAULT_SCOPES, check_binding
+from services.access.audit import Actor
+from services.access.changes import Changes
+from services.access.records import BINDINGS, PROJECTS
+from services.access.validation import DEFAULT_SCOPES, check_binding
 
 
 class Bindings:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from proto import access_pb2 as pb
 from proto.identity_pb2 import LimitRule
-from services.gateway.access.actors import actor_of
-from services.gateway.access.audit import read_events, verify_events
-from services.gateway.access.bindings import Bindings
-from services.gateway.access.changes import Changes
-from services.gateway.access.directory import Directory
-from services.gateway.access.keys import Keys
-from services.gateway.access.limits import Limits
-from services.gateway.access.snapshot import SnapshotKeeper
+from services.access.actors import actor_of
+from services.access.audit import read_events, verify_events
+from services.access.bindings import Bindings
+from services.access.changes import Changes
+from services.access.directory import Directory
+from services.access.keys import Keys
+from services.access.limits import Limits
+from services.access.snapshot import SnapshotKeeper
 from services.shared.call import Call
 from services.shared.database import Database
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import grpc
 from cryptography import x509
 
-from services.gateway.access.validation import CERTIFICATE_CLAIMS, CERTIFICATE_ISSUER, MAX_TEXT
+from services.access.validation import CERTIFICATE_CLAIMS, CERTIFICATE_ISSUER, MAX_TEXT
 from services.shared.characters import has_invisible
 
 PEM_PROPERTY = "x509_pem_cert"

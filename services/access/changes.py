@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.access.audit import Actor, add_event
-from services.gateway.access.validation import check_reason
+from services.access.audit import Actor, add_event
+from services.access.validation import check_reason
 from services.shared.database import Database
 from services.shared.errors import PlatformError
 

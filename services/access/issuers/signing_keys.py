@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 
-from services.gateway.issuers.settings import Issuer
+from services.access.issuers.settings import Issuer
 from services.shared.errors import Unavailable
 from services.shared.logs import Log
 

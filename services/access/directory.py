@@ -24,10 +24,10 @@ from proto.access_pb2 import (
     UpdateUserRequest,
     User,
 )
-from services.gateway.access.audit import Actor
-from services.gateway.access.changes import Change, Changes
-from services.gateway.access.records import PROJECTS, TEAMS, USERS, Records
-from services.gateway.access.validation import apply_mask, check_id, check_project, check_team, check_user
+from services.access.audit import Actor
+from services.access.changes import Change, Changes
+from services.access.records import PROJECTS, TEAMS, USERS, Records
+from services.access.validation import apply_mask, check_id, check_project, check_team, check_user
 from services.shared.errors import AlreadyExists
 
 Member = TypeVar("Member", Team, Project, User)

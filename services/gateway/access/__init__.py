@@ -1,1 +1,0 @@
-"""Access: API keys with their teams, projects and users, and the check of who calls the gateway."""
