@@ -33,7 +33,8 @@ RECEIVE_SECONDS = 5.0
 """Time after which an incomplete request is preempted, if others wait."""
 
 CROWDING_RECEIVE_SECONDS = 0.25
-"""The same if its own caller waits with further ones, or has too much memory for it."""
+"""The same if its own caller waits with further ones, or has too much memory for it. A busy loop reads late what has
+arrived in time: `ROUNDS` of it are added."""
 
 SMALL_BYTES = 64 * 1024
 """Requests up to this size reserve no memory: thousands of them fit in addition to the others."""
@@ -386,7 +387,9 @@ class Intake:
     def _due(self, reception: _Reception) -> float:
         """The loop's time at which a reception may be preempted."""
         if reception.has_too_much or reception.caller in self._waiting:
-            return reception.since + min(CROWDING_RECEIVE_SECONDS, self._receive_seconds)
+            return reception.since + min(
+                CROWDING_RECEIVE_SECONDS + ROUNDS * PROCESS_LAG.seconds(), self._receive_seconds
+            )
         return reception.since + self._receive_seconds
 
     def _preempt(self) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.shared.call import Call
+
+
+class Running:
+    """A context manager for one call that is listed."""
+
+    __slots__ = ("_call", "_calls")
+
+    def __init__(self, calls: dict[str, Call], call: Call) -> None:
+        self._calls = calls
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._calls[self._call.call_id] = self._call
+
+    def __exit__(self, *_: object) -> None:
+        del self._calls[self._call.call_id]
 
 
 class RunningCalls:
@@ -16,14 +30,9 @@ class RunningCalls:
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
 
-    @contextlib.contextmanager
-    def call(self, call: Call) -> Iterator[None]:
+    def call(self, call: Call) -> Running:
         """Lists a call, for the length of a block."""
-        self._calls[call.call_id] = call
-        try:
-            yield
-        finally:
-            del self._calls[call.call_id]
+        return Running(self._calls, call)
 
     def after(self, call_id: str) -> list[Call]:
         """The calls behind an id in the order of their ids, which is that of their beginnings."""

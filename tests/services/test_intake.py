@@ -17,6 +17,7 @@ from proto import models_pb2
 from services.models.main import SERVICE
 from services.shared import call_ends
 from services.shared.call import Call
+from services.shared.errors import LimitExceeded
 from services.shared.intake import COPIES, SMALL_BYTES, Intake
 from services.shared.lanes import CROWD_ACCEPTORS
 from services.shared.message_sizes import MAX_MESSAGE_BYTES, MAX_OTHER_BYTES
@@ -248,6 +249,33 @@ async def test_waiting_calls_of_one_caller_make_none_of_another_late(monkeypatch
         assert reason_in(refusal.trailing_metadata()) == "SERVER_BUSY"
         for call in stalled:
             call.cancel()
+
+
+@pytest.mark.parametrize(("lag", "end"), [(0.0, "too late"), (0.5, "whole")])
+async def test_busy_loop_gives_requests_more_time_to_arrive(
+    lag: float, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.shared.intake.PROCESS_LAG", Lag(lag))
+    monkeypatch.setattr("services.shared.intake.CROWDING_RECEIVE_SECONDS", 0.02)
+    arrived = asyncio.Event()
+
+    class Late:
+        async def read(self) -> bytes:
+            await arrived.wait()
+            return b"request"
+
+    async def receive() -> str:
+        try:
+            await intake.receive(Late(), "caller", lambda: None)  # type: ignore[arg-type]
+        except LimitExceeded:
+            return "too late"
+        return "whole"
+
+    intake = Intake(slots=1)
+    calls = [asyncio.create_task(receive()) for _ in range(2)]
+    await asyncio.wait(calls[:1], timeout=0.2)
+    arrived.set()
+    assert await asyncio.gather(*calls) == [end, "whole"]
 
 
 async def test_short_deadline_is_not_too_late_at_rest() -> None:

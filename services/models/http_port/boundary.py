@@ -50,13 +50,20 @@ class Boundary:
         call.span = PROCESS_TRACING.start_call(call.method, call.metadata, call.request_id)
         return call
 
-    @contextlib.asynccontextmanager
-    async def generating(self, call: Call, scope: str) -> AsyncIterator[None]:
-        """A block in which a call may ask a provider. Raises what refuses it, and DeadlineExceeded at its end."""
+    async def generate(self, call: Call, scope: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Lets a call do work that may ask a provider. Raises what refuses it, and DeadlineExceeded at its end."""
+        call.default_timeout = timeout = asyncio.timeout(self._deadline)
         with self._generation.call(call.caller), self._running.call(call):
-            async with self._in_time(call):
-                await call.identify(self._callers, scope, None)
-                yield
+            try:
+                async with timeout:
+                    await call.identify(self._callers, scope, None)
+                    await work()
+            except TimeoutError:
+                if not timeout.expired():
+                    raise
+                raise DeadlineExceeded(
+                    f"no answer within {self._deadline:g} s, the service's limit; ask for less"
+                ) from None
 
     @contextlib.asynccontextmanager
     async def looking_up(self, call: Call, scope: str) -> AsyncIterator[None]:
@@ -64,19 +71,6 @@ class Boundary:
         with self._others.call(call.caller):
             await call.identify(self._callers, scope, None)
             yield
-
-    @contextlib.asynccontextmanager
-    async def _in_time(self, call: Call) -> AsyncIterator[None]:
-        call.default_timeout = timeout = asyncio.timeout(self._deadline)
-        try:
-            async with timeout:
-                yield
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            raise DeadlineExceeded(
-                f"no answer within {self._deadline:g} s, the service's limit; ask for less"
-            ) from None
 
     async def run(
         self,

@@ -7,6 +7,7 @@ is this machine's, and an origin only where the operator has listed it (CORS, ht
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 
@@ -14,6 +15,10 @@ from services.shared.errors import InvalidRequest, PermissionDenied
 
 EVERY_ORIGIN = "*"
 MAX_AGE = "86400"
+MAX_ADDRESS = 64
+"""Characters of the longest IPv6 address, with its zone."""
+MAX_HOSTS = 256
+"""Hosts that are remembered to be addresses, or not."""
 METHODS = "GET, POST, OPTIONS"
 EXPOSED_FIELDS = (
     "x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, ratelimit, x-genai-model, x-genai-provider,"
@@ -65,7 +70,7 @@ class Browsers:
     def _check_host(self, field: str) -> None:
         assert self._hosts is not None
         name = _name_in(field)
-        if name in self._hosts or _is_address(name):
+        if name in self._hosts or (len(name) <= MAX_ADDRESS and _is_address(name)):
             return
         raise PermissionDenied(
             "this host name is not known to be this machine's; the operator can list it in MODELS_HTTP_HOSTS",
@@ -90,6 +95,7 @@ def _name_in(field: str) -> str:
     return field.rpartition(":")[0] if ":" in field else field
 
 
+@functools.lru_cache(MAX_HOSTS)
 def _is_address(name: str) -> bool:
     # No name leads there, so none can be led there by somebody else.
     try:

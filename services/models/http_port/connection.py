@@ -7,17 +7,11 @@ left only when that asks. Here the client's leaving cancels the task that answer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_VALUE_RE,
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from services.shared.fair_quota import FairQuota
@@ -65,6 +59,8 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         """Bytes of an incomplete head, or behind a body: those of reads with nothing else."""
+        self._field_bytes = 0
+        """Bytes of the header fields of the newest head."""
         self._in_head = True
         """Whether the body of the last request has ended."""
         self._has_begun = False
@@ -150,17 +146,19 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._has_begun = True
+        self._field_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Those behind a body are nobody's word about the request.
         if self._has_begun:
+            self._field_bytes += len(name) + len(value)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = self._has_begun = False
         self._head_bytes = 0
         self._stop_head_timer()
-        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > MAX_HEAD_BYTES:
+        if self._field_bytes + len(self.url) > MAX_HEAD_BYTES:
             self.refuse(431, b"the head of the request is too large")
         elif len(self.pipeline) >= MAX_WAITING_REQUESTS:
             self.refuse(429, b"there are too many requests before an answer")
@@ -206,31 +204,23 @@ class Connection(HttpToolsProtocol):
         self,
         cycle: RequestResponseCycle,
         status: int,
-        fields: Iterable[tuple[bytes, bytes]],
+        fields: bytes,
         body: bytes,
         *,
         closes: bool,
     ) -> None:
-        """Writes a whole response, whose fields say its length, in one piece: uvicorn would write its head alone. With
-        `closes`, the connection is not used again."""
+        """Writes a whole response in one piece: uvicorn would write its head alone. `fields` are the lines of its head,
+        which say its length. With `closes`, the connection is not used again."""
         if self.flow.write_paused and not cycle.disconnected:
             await self.flow.drain()
         if cycle.disconnected:
             return
         if cycle.response_started:
             raise RuntimeError("A response has begun already.")
-        head = [STATUS_LINE[status]]
-        for name, value in fields:
-            if HEADER_VALUE_RE.search(value):
-                raise RuntimeError("Invalid HTTP header value.")
-            head += (name, b": ", value, b"\r\n")
         cycle.keep_alive = cycle.keep_alive and not closes
-        if not cycle.keep_alive:
-            head.append(b"connection: close\r\n")
-        head.append(b"\r\n")
-        if cycle.scope["method"] != "HEAD":
-            head.append(body)
-        self.transport.write(b"".join(head))
+        ending = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+        content = b"" if cycle.scope["method"] == "HEAD" else body
+        self.transport.write(b"".join((STATUS_LINE[status], fields, ending, content)))
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         cycle.message_event.set()

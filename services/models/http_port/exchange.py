@@ -119,9 +119,9 @@ class HttpExchange:
         self.status = status
         # The responses before it may not be read.
         await self.settle()
-        fields = [*_encoded(headers), (b"content-length", b"%d" % len(body))]
+        fields = b"%bcontent-length: %d\r\n" % (_lines(headers), len(body))
         if body:
-            fields.append((b"content-type", content_type.encode()))
+            fields += b"content-type: %b\r\n" % content_type.encode()
         await self.connection.write_response(self._cycle, status, fields, body, closes=closes)
 
     async def begin_events(self, headers: Fields) -> None:
@@ -184,7 +184,15 @@ _CONTROLS = dict.fromkeys([*range(0x20), 0x7F], "?")
 
 
 def _encoded(headers: Fields) -> list[tuple[bytes, bytes]]:
-    """The fields in the bytes of a head. Names of models are words of others, and may have any character."""
-    return [
-        (name.encode("latin-1"), value.translate(_CONTROLS).encode("latin-1", "replace")) for name, value in headers
-    ]
+    """The fields in the bytes of a head."""
+    return [(name.encode("latin-1"), _clean(value).encode("latin-1", "replace")) for name, value in headers]
+
+
+def _lines(headers: Fields) -> bytes:
+    """The lines of the fields in a head."""
+    return "".join([f"{name}: {_clean(value)}\r\n" for name, value in headers]).encode("latin-1", "replace")
+
+
+def _clean(value: str) -> str:
+    """The value of a field without controls: names of models are words of others, and may have any character."""
+    return value if value.isprintable() else value.translate(_CONTROLS)

@@ -86,16 +86,13 @@ class Counting:
         call = self._boundary.open_call(exchange, operation)
 
         async def work() -> None:
-            async with self._boundary.generating(call, SCOPE):
-                receiving = self._boundary.intake.receive(exchange, call.caller, call.remaining_seconds)
-                data, call.reservation = await receiving
-                with call.reservation:
-                    asked = await run_in_thread_if_large(READING_WORK * len(data), face.read, data)
-                    apply_features(asked.request, asked.platform, exchange.headers)
-                    forwarded = (
-                        None if asked.platform or STATE_MARK in data else forwarded_of(face.name, data, exchange)
-                    )
-                    count = await self._counter.count(asked.request, call, forwarded)
+            receiving = self._boundary.intake.receive(exchange, call.caller, call.remaining_seconds)
+            data, call.reservation = await receiving
+            with call.reservation:
+                asked = await run_in_thread_if_large(READING_WORK * len(data), face.read, data)
+                apply_features(asked.request, asked.platform, exchange.headers)
+                forwarded = None if asked.platform or STATE_MARK in data else forwarded_of(face.name, data, exchange)
+                count = await self._counter.count(asked.request, call, forwarded)
             fields = [*fields_of(call, cors), ("x-genai-estimated", "true" if count.is_estimated else "false")]
             await exchange.respond(200, fields, face.counted(count.tokens))
 
@@ -103,7 +100,7 @@ class Counting:
             refusal = face.refusal(error, call.request_id)
             await exchange.respond(refusal.status, [*fields_of(call, cors), *refusal.headers], refusal.body)
 
-        await self._boundary.run(exchange, call, work(), fail)
+        await self._boundary.run(exchange, call, self._boundary.generate(call, SCOPE, work), fail)
 
 
 class _Answering:
@@ -132,18 +129,21 @@ class _Answering:
 
     async def work(self, model: str) -> None:
         """Answers the request. Raises what ends it."""
+        await self._boundary.generate(self._call, SCOPE, functools.partial(self._generate, model))
+
+    async def _generate(self, model: str) -> None:
         call = self._call
-        async with self._boundary.generating(call, SCOPE):
-            receiving = self._boundary.intake.receive(self._exchange, call.caller, call.remaining_seconds)
-            data, call.reservation = await receiving
-            with call.reservation:
-                check_model_member(data)
-                if forwardable := self._forwardable(data, model):
-                    await self._forward(forwardable)
-                else:
-                    asked = await self._read(data, model)
-                    del data
-                    await self._translate(asked)
+        data, call.reservation = await self._boundary.intake.receive(
+            self._exchange, call.caller, call.remaining_seconds
+        )
+        with call.reservation:
+            check_model_member(data)
+            if forwardable := self._forwardable(data, model):
+                await self._forward(forwardable)
+            else:
+                asked = await self._read(data, model)
+                del data
+                await self._translate(asked)
 
     # ---------------------------------------------------------------------------------------------- translated
 
