@@ -300,9 +300,9 @@ def _explain_no_connection(text: str, address: str, secure: bool) -> str:
     if any(words in text for words in CLOSED):
         return (
             f"{NO_GATEWAY} at {address}, which closes connections at once; write https:// before it if TLS is"
-            " spoken there, or start the services (see README.md)"
+            " spoken there, or start the services (genai serve)"
         )
-    return f"{NO_GATEWAY} at {address}; start the services (see README.md) or set GENAI_GATEWAY_URL"
+    return f"{NO_GATEWAY} at {address}; start the services (genai serve) or set GENAI_GATEWAY_URL"
 
 
 class _Details(NamedTuple):

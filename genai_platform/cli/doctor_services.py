@@ -13,6 +13,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from genai_platform.cli.findings import Finding, shown
+from genai_platform.environment import read_variable
+from genai_platform.requests import MODEL_VARIABLE
 from genai_platform.v1.models_pb2 import RegisteredModel
 from services.access.settings import AccessSettings
 from services.gateway.main import GatewaySettings
@@ -135,9 +137,7 @@ async def _database(name: str, url: str, migrations: Path) -> Finding:
     try:
         found = await inspect(url, migrations)
     except StartupError as error:
-        return Finding(
-            "database", "error", f"{name}: {error}", "start it, or correct its URL or the rights of its user"
-        )
+        return Finding("database", "error", f"{name}: {error}", _database_advice(url))
     if found.revision is None:
         return Finding("database", "ok", f"{name}: {found.location} has no tables yet; the service makes them")
     if found.revision == found.known[-1]:
@@ -146,6 +146,12 @@ async def _database(name: str, url: str, migrations: Path) -> Finding:
     if found.revision in found.known:
         return Finding("database", "warning", text, "start the service, which upgrades it; back it up before")
     return Finding("database", "error", text, "run the program that wrote it, or a newer one")
+
+
+def _database_advice(url: str) -> str:
+    if url.startswith("sqlite"):
+        return "correct its path or the rights of its user, or restore it: genai restore"
+    return "start it, or correct its URL or the rights of its user"
 
 
 def _ledger_files(directory: Path) -> Iterator[Finding]:
@@ -235,6 +241,7 @@ async def _models(settings: ModelsSettings) -> list[Finding]:
     uses = [(f"alias {alias}", model) for alias, model in aliases.items()]
     uses += [(f"fallback of {model}", name) for model, names in fallbacks.items() for name in names]
     uses += [("MODELS_FALLBACKS", model) for model in fallbacks]
+    uses += [(MODEL_VARIABLE, model) for model in [read_variable(MODEL_VARIABLE)] if model]
     uses += [(f"registered model {model.name}", model.upstream_model) for model in await _registered(settings)]
     findings = []
     for use, name in uses:

@@ -115,6 +115,8 @@ class Service(NamedTuple):
     description: str
     """The location of its data and its providers, for the operator."""
     database: Database
+    providers: ProviderRegistry
+    endpoints: ByTrust[EndpointPolicy]
 
 
 @contextlib.asynccontextmanager
@@ -201,6 +203,8 @@ async def open_service(settings: ModelsSettings, log: Log, today: Today = today_
             ContentServicer(content),
             f"data in {database.location}, {providers_text}{proxies}",
             database,
+            providers,
+            endpoints,
         )
     finally:
         await discovery.close()
@@ -360,8 +364,22 @@ async def _bind_http(
         log.warning("there is no port for HTTP, because the default is in use; set MODELS_HTTP_PORT", port=wanted)
         return ""
     server.attach(port)
+    _close_own_port(service, settings.host, bound)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f", {'https' if tls else 'http'}://{host}:{bound} for HTTP"
+
+
+def _close_own_port(service: Service, host: str, port: int) -> None:
+    """Keeps the service from calling itself by its port for HTTP. Raises StartupError where the base URL of a provider
+    leads there, as where it is exported for clients."""
+    for policy in service.endpoints:
+        policy.close_own_port(host, port)
+    for provider in service.providers.all():
+        if service.endpoints.operators.is_own(provider.endpoint):
+            raise StartupError(
+                f"{provider.vendor.url_variable}: leads to this service's own port for HTTP, {port}, as its clients"
+                " need it; unset it here, or set it to the provider's"
+            )
 
 
 def split_names(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Sequence
 
@@ -141,8 +142,8 @@ def _bind(server: GrpcServer, host: str, port: int, tls: ServerTls | None) -> in
 
 def _is_free(host: str, port: int) -> bool:
     try:
-        check_port(host, port)
-    except StartupError:
+        _try_port(host, port)
+    except OSError:
         return False
     return True
 
@@ -152,12 +153,31 @@ def check_port(host: str, port: int) -> None:
     if port == 0:
         return
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        _try_port(host, port)
     except OSError as error:
-        raise StartupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        reason = error.strerror or error
+        if error.errno == errno.EADDRINUSE and not _is_served(host, port):
+            # Nobody listens there: the kernel has given the port to a connection to elsewhere.
+            reason = f"{reason} by a connection to elsewhere, which leaves it a minute after its end; try again then"
+        raise StartupError(f"cannot listen on {host}:{port}: {reason}") from None
+
+
+def _try_port(host: str, port: int) -> None:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _is_served(host: str, port: int) -> bool:
+    """Whether something listens on a port of this machine. Also True if that cannot be seen."""
+    try:
+        socket.create_connection((_reachable(host), port), timeout=CHECK_SECONDS).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _reachable(host: str) -> str:

@@ -42,11 +42,13 @@ database error sessions: postgresql://127.0.0.1:1/x: connection failed: connecti
 failed: Connection refused start it, or correct its URL or the rights of its user
 database error models: DATA/models.db has schema 9999, this program REVISION \
 run the program that wrote it, or a newer one
-database ok calls: DATA/calls.db has no tables yet; the service makes them -
+database error calls: DATA/calls.db: file is not a database \
+correct its path or the rights of its user, or restore it: genai restore
 database ok usage: DATA/usage.db has no tables yet; the service makes them -
 provider error openai: refuses the key (HTTP 401) correct OPENAI_API_KEY
 clock warning 3600 s ahead of the provider's synchronise it, as by NTP
 model warning alias fast: claude-3-5-sonnet is retired (2025-10-28) name claude-sonnet-4-6 instead
+model warning GENAI_MODEL: claude-3-5-haiku is retired (2026-02-19) name claude-haiku-4-5 instead
 ledger warning DATA/usage/1-1-1.damaged: a part of it could not be read \
 look after the disk and compare with the providers' invoices, then remove it
 ledger warning DATA/usage/refused.records: the database has refused these records see the log
@@ -124,11 +126,18 @@ def test_broken_set_up_is_told_with_what_to_do(tmp_path: Path) -> None:
         newer.execute("CREATE TABLE models_schema (version_num TEXT)")
         newer.execute("INSERT INTO models_schema VALUES ('9999')")
     (tmp_path / ".env").write_text(f"OPENAI_API_KEY={SECRET}\nMODELS_ALIASES=fast=claude-3-5-sonnet\n")
+    (tmp_path / "data" / "calls.db").write_text("no database " * 100)
     (tmp_path / ".env").chmod(0o644)
     with provider(status=401, seconds_behind=3600) as url, socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         variables = {"GENAI_GATEWAY_URL": "127.0.0.1:1", "GENAI_HOST": "0.0.0.0", "OPENAI_BASE_URL": url}
-        variables |= {"GATEWAY_PORT": "0", "SESSIONS_PORT": "0", "MODELS_PORT": port, "MODELS_PROT": "1"}
+        variables |= {
+            "GATEWAY_PORT": "0",
+            "SESSIONS_PORT": "0",
+            "MODELS_PORT": port,
+            "MODELS_PROT": "1",
+            "GENAI_MODEL": "claude-3-5-haiku",
+        }
         variables |= {"SESSIONS_DATABASE_URL": "postgresql://u:hidden@127.0.0.1:1/x"}
         ended = doctor(tmp_path, GENAI_DATA_DIR=str(tmp_path / "data"), **variables)
     names = {f"127.0.0.1:{port}": "TAKEN", str(tmp_path / "data"): "DATA", str(tmp_path): "HERE"}

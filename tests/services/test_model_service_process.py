@@ -17,7 +17,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from proto import models_pb2_grpc
+from proto import models_pb2, models_pb2_grpc
 from services.models import main
 from services.models.main import DEFAULT_HTTP_PORT, SERVICE
 from services.models.settings import Settings
@@ -25,6 +25,7 @@ from services.shared.backlog import ROOM
 from services.shared.errors import StartupError
 from tests.scripted_upstream import ScriptedUpstream, json_answer
 from tests.services.model_service import chat_request, completion, piece, streamed_completion
+from tests.services.test_chat_in_session_faults import free_port
 from tests.support.processes import EXIT_CONFIG, Service, run, running
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -284,6 +285,44 @@ def test_port_for_http_that_is_in_use_is_named_with_its_setting(tmp_path: Path) 
         line = _failed_start(tmp_path, MODELS_HTTP_PORT=str(taken.getsockname()[1]))
     assert line.startswith("models: MODELS_HTTP_PORT: cannot listen on 127.0.0.1:")
     assert line.endswith("set another port, or 0 for none")
+
+
+def test_provider_at_the_own_port_for_http_is_refused(tmp_path: Path) -> None:
+    """As where the variables for clients are exported in the shell of the service: each chat would call itself."""
+    port = str(free_port())
+    settings = {"MODELS_HTTP_PORT": port, "OPENAI_API_KEY": "any", "MODELS_DISCOVERY": "off"}
+    failed = run("models", tmp_path, OPENAI_BASE_URL=f"http://localhost:{port}/v1", **settings)
+    assert (failed.code, failed.output) == (EXIT_CONFIG, "")
+    assert failed.log.splitlines()[-1] == (
+        f"models: OPENAI_BASE_URL: leads to this service's own port for HTTP, {port}, as its clients need it;"
+        " unset it here, or set it to the provider's"
+    )
+
+
+def test_model_at_the_own_port_for_http_is_refused(tmp_path: Path) -> None:
+    port = free_port()
+    request = models_pb2.RegisterModelRequest(name="echo", endpoint=f"http://127.0.0.1:{port}/v1", adapter_type="vllm")
+    with (
+        running("models", tmp_path, MODELS_HTTP_PORT=str(port)) as service,
+        grpc.insecure_channel(service.address) as channel,
+        pytest.raises(grpc.RpcError) as refused,
+    ):
+        models_pb2_grpc.ModelServiceStub(channel).RegisterModel(request, timeout=10)
+    assert refused.value.details() == (
+        f"endpoint: the endpoint is the Model Service's own port for HTTP ({port}), by which it would call itself;"
+        " name the server of the model instead"
+    )
+
+
+def test_port_of_a_connection_to_elsewhere_is_told_apart(tmp_path: Path) -> None:
+    """The default ports are among those that the kernel gives to connections."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        port = client.getsockname()[1]
+        line = _failed_start(tmp_path, MODELS_PORT=str(port))
+    assert line == (
+        f"models: cannot listen on 127.0.0.1:{port}: Address already in use by a connection to elsewhere, which leaves"
+        " it a minute after its end; try again then"
+    )
 
 
 def test_second_service_of_a_machine_goes_without_the_port_for_http(tmp_path: Path) -> None:

@@ -202,3 +202,46 @@ def test_every_kind_of_address_has_the_kind_that_its_list_says() -> None:
     for address in GUARDED:
         kinds = {entry and entry.kind for entry in map(range_of, addresses_reached(ipaddress.ip_address(address)))}
         assert Kind.GUARDED in kinds
+
+
+@for_each(
+    ["host", "listening"],
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "127.0.0.1"),
+        ("LOCALHOST.", "0.0.0.0"),
+        ("::1", "::"),
+        ("10.0.0.5", "10.0.0.5"),
+    ],
+)
+def test_own_port_is_refused_even_at_a_trusted_server(host: str, listening: str) -> None:
+    url_host = f"[{host}]" if ":" in host else host
+    policy = EndpointPolicy(trusted_urls=[f"http://{url_host}:50080/v1"])
+    policy.check(host, 50080, [])
+    policy.close_own_port(listening, 50080)
+    assert policy.is_own(f"http://{url_host}:50080/v1")
+    with pytest.raises(PreconditionFailed, match="own port for HTTP"):
+        policy.check(host, 50080, [])
+    policy.check(host, 50081, ["127.0.0.1"])
+
+
+def test_port_of_another_address_of_the_machine_is_not_the_own_one() -> None:
+    policy = EndpointPolicy()
+    policy.close_own_port("127.0.0.2", 50080)
+    policy.check("127.0.0.1", 50080, ["127.0.0.1"])
+
+
+def test_own_port_is_refused_by_the_address_of_a_name() -> None:
+    policy = EndpointPolicy(["models.internal"])
+    policy.close_own_port("127.0.0.1", 50080)
+    with pytest.raises(PreconditionFailed, match="own port for HTTP"):
+        policy.check("models.internal", 50080, ["10.0.0.7", "127.0.0.1"])
+    policy.check("models.internal", 50080, ["10.0.0.7"])
+
+
+def test_strangers_do_not_learn_the_own_port() -> None:
+    policy = EndpointPolicy(["private"], discreet=True)
+    policy.close_own_port("127.0.0.1", 50080)
+    with pytest.raises(PreconditionFailed) as refused:
+        policy.check("127.0.0.1", 50080, ["127.0.0.1"])
+    assert "own port" not in refused.value.message

@@ -46,6 +46,10 @@ METADATA_HOSTS = frozenset(
 )
 """The names of metadata services, whatever they resolve to."""
 
+SELF = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The hosts by which a process reaches itself, if it listens at one of them or at every address."""
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104
+
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _HOST_PATTERN = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -58,7 +62,8 @@ class EndpointPolicy:
     addresses too. The servers of `trusted_urls` are always allowed: the operator has configured them. Raises
     StartupError for any other entry.
 
-    A `discreet` policy, for strangers, gives no reason for a refusal, because that would disclose the network.
+    A `discreet` policy, for strangers, gives no reason for a refusal, because that would disclose the network. No
+    policy allows the port that `close_own_port` names.
     """
 
     def __init__(
@@ -70,8 +75,21 @@ class EndpointPolicy:
         self._hosts: set[str] = set()
         self._domains: list[str] = []
         self._trusted = {_server(url) for url in trusted_urls}
+        self._own_hosts: frozenset[str] = frozenset()
+        self._own_port = 0
         for entry in allowed:
             self._add(entry.strip().lower())
+
+    def close_own_port(self, host: str, port: int) -> None:
+        """Refuses the port on which this process listens at `host` from now on: it would call itself without end."""
+        host = _normalize(host)
+        self._own_hosts = SELF if host in SELF | EVERYWHERE else frozenset({host})
+        self._own_port = port
+
+    def is_own(self, url: str) -> bool:
+        """Whether a URL leads to the port that is closed, by its words alone."""
+        host, port = _server(url)
+        return port == self._own_port and host in self._own_hosts
 
     async def registration_refusal(self, endpoint: str, field: str) -> InvalidRequest | None:
         """The refusal ENDPOINT_NOT_ALLOWED of an endpoint, which names the field and the setting; None if it may be
@@ -128,7 +146,9 @@ class EndpointPolicy:
 
     def check(self, host: str, port: int, addresses: Iterable[str]) -> None:
         """Raises PreconditionFailed ENDPOINT_NOT_ALLOWED unless a host with these addresses may be connected to."""
-        host = _normalize(host)
+        host, addresses = _normalize(host), tuple(addresses)
+        if port == self._own_port and not self._own_hosts.isdisjoint((host, *addresses)):
+            raise self._own_refusal()
         if (host, port) in self._trusted:
             return
         if host in METADATA_HOSTS and host not in self._hosts:
@@ -157,6 +177,15 @@ class EndpointPolicy:
             f"{why}, and nothing is sent there; to allow it, its operator must name it in {SETTING}",
             reason=REASON,
             metadata={"setting": SETTING},
+        )
+
+    def _own_refusal(self) -> PreconditionFailed:
+        if self.discreet:
+            return self._refusal("")
+        return PreconditionFailed(
+            f"the endpoint is the Model Service's own port for HTTP ({self._own_port}), by which it would call itself;"
+            " name the server of the model instead",
+            reason=REASON,
         )
 
     def _is_named(self, host: str) -> bool:

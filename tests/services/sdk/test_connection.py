@@ -185,7 +185,7 @@ def test_a_client_works_on_both_sides_of_a_fork(backend: Backend) -> None:
 async def test_no_gateway_is_said_in_one_line_that_says_what_to_do(dead_address: str) -> None:
     with GenAIPlatform(dead_address, max_retries=0) as platform, pytest.raises(genai_platform.Unavailable) as caught:
         platform.models.chat(REQUEST)
-    expected = f"no gateway answers at {dead_address}; start the services (see README.md) or set GENAI_GATEWAY_URL"
+    expected = f"no gateway answers at {dead_address}; start the services (genai serve) or set GENAI_GATEWAY_URL"
     assert (caught.value.details(), caught.value.reason) == (expected, "GATEWAY_UNREACHABLE")
     with GenAIPlatform(dead_address, max_retries=0) as platform, pytest.raises(genai_platform.Unavailable) as caught:
         list(platform.models.chat_stream(REQUEST))

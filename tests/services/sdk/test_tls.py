@@ -158,7 +158,7 @@ REFUSALS: dict[str, tuple[Callable[[Known], tuple[Pair | None, Path | None]], st
         lambda known: (known.server, None),
         "",
         "no gateway answers at {address}, which closes connections at once; write https:// before it if TLS is spoken"
-        " there, or start the services (see README.md)",
+        " there, or start the services (genai serve)",
     ),
 }
 
