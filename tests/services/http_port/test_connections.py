@@ -15,7 +15,7 @@ import pytest
 
 from services.models.http_port import connection, events, exchange
 from services.shared.proxy_protocol import write_header
-from tests.rows import for_each
+from tests.rows import for_each, row
 from tests.scripted_upstream import Pause, ScriptedUpstream, event_stream, json_answer
 from tests.services.log_file import LogFile
 from tests.services.model_service import END, ModelService, completion, model_service, piece
@@ -216,6 +216,29 @@ async def test_fields_behind_a_body_are_not_those_of_the_request(service: ModelS
                 await writer.drain()
                 await asyncio.sleep(0.01)
             assert await reader.read() == b""
+
+
+async def test_client_of_http_1_0_gets_a_plain_body_that_ends_with_its_connection(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    """Whole and streamed, forwarded and translated."""
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        for streams in (False, True):
+            upstream.play(event_stream(piece("Hi"), END) if streams else json_answer(completion()))
+            body = json.dumps(json.loads(BODY) | {"stream": streams, "max_tokens": 9}).encode()
+            async with socket_to(service) as (reader, writer):
+                writer.write(post(path, body).replace(b"HTTP/1.1", b"HTTP/1.0"))
+                head, _, got = (await reader.read()).partition(b"\r\n\r\n")
+            with row(path, streams):
+                assert head.startswith(b"HTTP/1.1 200 ")
+                assert b"connection: close" in head
+                assert b"transfer-encoding" not in head
+                if streams:
+                    assert got.startswith((b"data: {", b"event: message_start\n"))
+                    assert got.endswith((b"data: [DONE]\n\n", b'data: {"type":"message_stop"}\n\n'))
+                    assert all(line.startswith((b"data: ", b"event: ")) for line in got.split(b"\n") if line)
+                else:
+                    assert json.loads(got)["model"] == "gpt-4o"
 
 
 async def test_requests_before_an_answer_are_bounded(service: ModelService, upstream: ScriptedUpstream) -> None:
