@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -39,8 +39,8 @@ class HttpExchange:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
-        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        """The header fields, names in lower case; of a repeated one, the last."""
+        self.headers = _headers(scope["headers"])
+        """The header fields, names in lower case; a repeated one as `_headers` says it."""
         self.raw_path: str = scope["raw_path"].decode("latin-1")
         self.query: bytes = scope["query_string"]
         self.connection: Connection = scope["connection"]
@@ -172,6 +172,18 @@ class HttpExchange:
                     await self.connection.drain()
             except TimeoutError:
                 self.abort()
+
+
+def _headers(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Header fields by name. The values of a repeated one are joined with commas, as RFC 9110 5.3 has it for lists, and
+    equal ones are one; so nobody takes one of two keys for the only one."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+    if len(headers) == len(fields):
+        return headers
+    values: dict[bytes, dict[bytes, None]] = {}
+    for name, value in fields:
+        values.setdefault(name, {})[value] = None
+    return {name.decode("latin-1"): b",".join(each).decode("latin-1") for name, each in values.items()}
 
 
 _CONTROLS = dict.fromkeys([*range(0x20), 0x7F], "?")
