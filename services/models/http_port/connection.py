@@ -14,6 +14,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from services.models.http_port.date_field import DateField
 from services.shared.fair_quota import FairQuota
 from services.shared.proxy_protocol import SIGNATURE, Malformed, Relayed, read_header
 
@@ -33,7 +34,8 @@ _REFUSAL = b'{"error":{"message":"%s","type":"invalid_request_error","param":nul
 
 
 class Peers:
-    """The clients of a port: how many connections they have, and which of them are trusted relays."""
+    """The clients of a port: how many connections they have, which of them are trusted relays, and what time they are
+    told."""
 
     def __init__(self, max_connections: int, relays: frozenset[str], *, exposed: bool) -> None:
         self.quota = FairQuota(max_connections)
@@ -41,6 +43,7 @@ class Peers:
         """The addresses whose word is taken for who has connected to them."""
         self.exposed = exposed
         """Whether others than this machine's user can reach the port."""
+        self.date = DateField()
 
 
 class Connection(HttpToolsProtocol):
@@ -193,9 +196,9 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = _REFUSAL % message
-        head = b"HTTP/1.1 %d \r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        head = b"HTTP/1.1 %d \r\n%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         if not self._is_answering:
-            self.transport.write(head % (status, len(body)) + body)
+            self.transport.write(head % (status, self._peers.date.line(), len(body)) + body)
         self.transport.close()
 
     # ------------------------------------------------------------------------------------------- of an exchange
@@ -216,7 +219,7 @@ class Connection(HttpToolsProtocol):
         if cycle.response_started:
             raise RuntimeError("A response has begun already.")
         cycle.keep_alive = cycle.keep_alive and not closes
-        head = _head(cycle, status, fields)
+        head = _head(cycle, status, self._peers.date.line() + fields)
         self.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
         self._complete(cycle)
 
@@ -229,7 +232,7 @@ class Connection(HttpToolsProtocol):
         # Clients of HTTP/1.0 know no chunks: the end of the connection is that of the body.
         cycle.chunked_encoding = cycle.scope["http_version"] != "1.0"
         framing = b"transfer-encoding: chunked\r\n" if cycle.chunked_encoding else b""
-        self.transport.write(_head(cycle, status, fields + framing))
+        self.transport.write(_head(cycle, status, self._peers.date.line() + fields + framing))
 
     def write_piece(self, cycle: RequestResponseCycle, data: bytes) -> None:
         """Writes a piece of a body that was begun, at once; what a client does not read is `is_full`."""
