@@ -19,6 +19,7 @@ from examples.local_model import LocalModel
 from genai_platform import environment
 from services.models.transport.api_roots import PROCESS_ROOTS
 from services.shared.event_loop import LoopFactory, choose_loop
+from services.shared.garbage_collection import YOUNG_OBJECTS
 from tests.scripted_upstream import ScriptedUpstream
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 
@@ -53,13 +54,14 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """What is found is kept to the end: the collector of garbage, which would go through it again and again, need not
-    look at it."""
+    look at it. It looks at the rest as seldom as in a service."""
     gc.disable()
     try:
         import_own_share_first(session.config)
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
         gc.enable()
 
 

@@ -72,7 +72,7 @@ async def model_service(
     """A Model Service with its data in `directory` and every vendor configured to be at `upstream`.
 
     `settings` are environment variables, and None for one that is not set. `servicer` may put another one in front.
-    `http` are options of `make_port`, with which it is there over HTTP, too.
+    `http` are options of `make_port`, with which it is there over HTTP, too; with `tls` beside them, in TLS.
     """
     url = upstream.url if upstream else "http://127.0.0.1:1"
     variables: dict[str, Any] = {
@@ -121,10 +121,12 @@ async def _attach_http(
         "exposed": False,
         "deadlines": deadlines,
     }
-    admission = Admission(1000)
-    port = make_port(service.chats, service.directory, log, callers, admission, **(defaults | dict(options)))
+    defaults |= options
+    tls = defaults.pop("tls", None)
+    port = make_port(service.chats, service.directory, log, callers, Admission(1000), **defaults)
     server.attach(port)
-    return f"http://127.0.0.1:{await port.bind('127.0.0.1', 0)}"
+    bound = await port.bind("127.0.0.1", 0, tls.http_context() if tls else None)
+    return f"{'https' if tls else 'http'}://127.0.0.1:{bound}"
 
 
 NO_KEYS: Mapping[str, None] = dict.fromkeys(vendor.key_variable for vendor in VENDORS.values())

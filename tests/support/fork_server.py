@@ -4,6 +4,10 @@ Imports are nearly all of the second that a service needs to start. A child is a
 threads and a port of its own, to be signalled, killed and waited for like any other. Nothing of gRPC runs before the
 fork, which is what gRPC asks of those who fork.
 
+A child ends as Python does, its threads waited for and its handlers run, but leaves its memory to the kernel: to free
+each object would copy every page of what was imported, which takes longer than its start. Processes that are started
+as modules show that a service ends in the usual way, too.
+
 Run as a program, this is the server; `ForkServer` is its client. A request is one packet of JSON, with the files of
 the child's input, output and log and a pipe, on which its exit code is told.
 """
@@ -138,6 +142,24 @@ class Child(NamedTuple):
     """The pipe on which the exit code is to be told."""
 
 
+class End:
+    """The end of this process, of which it is told when it is registered as the first of all handlers: the last run."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+
+    def __call__(self) -> None:
+        if self.code is None:
+            return
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                if stream and not stream.closed:
+                    stream.flush()
+        except OSError:
+            return  # Python says so in its own way.
+        os._exit(self.code)
+
+
 def serve(requests: socket.socket) -> tuple[Request, list[int]]:
     """Forks for each request, and returns it, with its files, in the child."""
     children: dict[int, Child] = {}
@@ -173,7 +195,7 @@ def reap(ended: int, child: Child) -> None:
     os.close(ended)
 
 
-def become(request: Request, files: list[int], by_imports: dict[str, str]) -> None:
+def become(request: Request, files: list[int], by_imports: dict[str, str], end: End) -> None:
     """Makes this process as if it had been started so: with its own group, directory, variables, files and program."""
     *given, _ = files
     os.setpgid(0, 0)
@@ -187,10 +209,18 @@ def become(request: Request, files: list[int], by_imports: dict[str, str]) -> No
     exec(request.before, {"__name__": "before"})
     module = importlib.import_module(request.module)
     sys.argv = [str(module.__file__), *request.arguments]
-    module.main()
+    try:
+        module.main()
+        end.code = 0
+    except SystemExit as wanted:
+        if isinstance(wanted.code, int | None):
+            end.code = wanted.code or 0
+        raise
 
 
 def main() -> None:
+    end = End()
+    atexit.register(end)
     started_with = dict(os.environ)
     for module in IMPORTED:
         importlib.import_module(module)
@@ -199,7 +229,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     request, files = serve(socket.socket(fileno=int(sys.argv[1])))
-    become(request, files, by_imports)
+    become(request, files, by_imports, end)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def test_every_variable_of_every_service_is_documented() -> None:
     documented = {setting.variable for section in sections() for setting in section.settings}
     types = list(every_settings_type())
     packages = {settings_type.__module__.split(".")[1] for settings_type in types}
-    assert packages == {"models", "sessions", "gateway", "shared"}
+    assert packages == {"models", "sessions", "gateway", "access", "shared"}
     for settings_type in types:
         variables = {str(field.validation_alias) for field in settings_type.model_fields.values()}
         assert variables <= documented

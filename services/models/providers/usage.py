@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from proto import models_pb2
 from services.models.providers.answers.answer import Answer
 from services.models.providers.base import Conversation, Target
-from services.shared.tokens import estimate_tokens, measure, text_bytes, text_message_tokens
+from services.shared.tokens import TOKENS_PER_MEDIA, estimate_tokens, measure, text_bytes, text_message_tokens
 
 
 class Counts(NamedTuple):
@@ -64,7 +65,7 @@ def with_counted_prompt(estimate: models_pb2.TokenUsage, counted: models_pb2.Tok
 def estimate_prompt_tokens(conversation: Conversation) -> int:
     """The estimated tokens of a conversation and its tools."""
     if conversation.forwarded:
-        return estimate_tokens(len(conversation.forwarded.body))
+        return _body_tokens(conversation.forwarded.body)
     tokens, are_plain = 0, conversation.contents.are_plain
     for message in conversation.messages:
         tokens += text_message_tokens(message) if are_plain else measure(message, message.ByteSize()).tokens
@@ -72,6 +73,35 @@ def estimate_prompt_tokens(conversation: Conversation) -> int:
         tools = sum(text_bytes(tool.description) + len(tool.parameters_json) for tool in conversation.request.tools)
         tokens += estimate_tokens(tools)
     return tokens
+
+
+def _body_tokens(body: bytes) -> int:
+    """The estimated tokens of a forwarded body: media in base64 are not as many tokens as a text of their length."""
+    tokens = estimate_tokens(len(body))
+    if tokens <= TOKENS_PER_MEDIA:
+        return tokens
+    for start, end in _base64_texts(body):
+        length = estimate_tokens(end - start)
+        if length > TOKENS_PER_MEDIA:
+            tokens -= length - TOKENS_PER_MEDIA
+    return tokens
+
+
+def _base64_texts(body: bytes) -> Iterator[tuple[int, int]]:
+    """The places of what may be base64, each once: behind the head of a URL in OpenAI's dialects, and in a member
+    `data` in Anthropic's, which OpenAI has for audio."""
+    for mark in (b";base64,", b'"data"'):
+        end = 0
+        while (start := body.find(mark, end)) >= 0:
+            start += len(mark)
+            if mark == b'"data"':
+                start = body.find(b'"', start) + 1
+            end = body.find(b'"', start)
+            if end < 0 or not start:
+                break
+            # The second sign is in a URL, which has its turn.
+            if body.find(b" ", start, end) < 0 and (mark == b";base64," or body.find(b";", start, end) < 0):
+                yield start, end
 
 
 def usage_fields(usage: models_pb2.TokenUsage) -> dict[str, int | bool]:

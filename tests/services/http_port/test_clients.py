@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
-import openai
 import pytest
 
 from tests.rows import for_each
@@ -21,6 +19,10 @@ from tests.services.model_service import (
     streamed_message,
 )
 
+if TYPE_CHECKING:
+    import anthropic
+    import openai
+
 OPENAI_MODEL, ANTHROPIC_MODEL = "gpt-4o", "claude-sonnet-4-6"
 
 
@@ -32,12 +34,16 @@ def played(model: str, *, stream: bool) -> Any:
 
 @contextlib.asynccontextmanager
 async def openai_client(service: ModelService) -> AsyncIterator[openai.AsyncOpenAI]:
+    import openai
+
     async with openai.AsyncOpenAI(base_url=f"{service.url}/v1", api_key="sk-any", max_retries=0) as client:
         yield client
 
 
 @contextlib.asynccontextmanager
 async def anthropic_client(service: ModelService) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    import anthropic
+
     async with anthropic.AsyncAnthropic(base_url=service.url, api_key="sk-any", max_retries=0) as client:
         yield client
 
@@ -72,6 +78,9 @@ async def test_messages(service: ModelService, upstream: ScriptedUpstream, model
 
 
 async def test_errors_are_those_of_the_sdks(service: ModelService) -> None:
+    import anthropic
+    import openai
+
     messages: Any = [{"role": "user", "content": "Hi"}]
     async with openai_client(service) as client:
         with pytest.raises(openai.NotFoundError) as missing:

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import anthropic
 import httpx
-import openai
 import pytest
 
 from tests.rows import for_each
@@ -106,6 +104,9 @@ async def test_overflow_is_in_the_words_that_start_compaction(
 
 @for_each("name", [name for name, row in ROWS.items() if not row.may_retry])
 async def test_sdks_do_not_ask_again(service: ModelService, upstream: ScriptedUpstream, name: str) -> None:
+    import anthropic
+    import openai
+
     messages: Any = [{"role": "user", "content": "Hi"}]
     async with (
         openai.AsyncOpenAI(base_url=f"{service.url}/v1", api_key="sk-any") as one,
@@ -124,6 +125,9 @@ async def test_sdks_do_not_ask_again(service: ModelService, upstream: ScriptedUp
 async def test_stream_that_breaks_is_an_error_to_the_sdks_and_is_asked_for_once(
     service: ModelService, upstream: ScriptedUpstream
 ) -> None:
+    import anthropic
+    import openai
+
     messages: Any = [{"role": "user", "content": "Hi"}]
     upstream.play(event_stream(piece("Hel"), ending=Ending.CUT), event_stream(piece("Hel"), ending=Ending.CUT))
     async with openai.AsyncOpenAI(base_url=f"{service.url}/v1", api_key="sk-any") as client:

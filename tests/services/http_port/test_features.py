@@ -8,10 +8,18 @@ from typing import Any
 
 import httpx
 
-from proto import models_pb2
+from proto import models_pb2, sessions_pb2
 from tests.rows import for_each
 from tests.scripted_upstream import ScriptedUpstream, json_answer
-from tests.services.model_service import ModelService, anthropic_message, completion, model_service
+from tests.services.model_service import (
+    ModelService,
+    anthropic_message,
+    completion,
+    model_service,
+    piece,
+    streamed_completion,
+)
+from tests.services.session_service import served
 
 CHAT = "/v1/chat/completions"
 
@@ -54,6 +62,47 @@ async def test_fallback(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     assert response.json()["choices"][0]["message"]["content"] == "From Claude"
     assert response.headers["x-genai-provider"] == "anthropic"
     assert "FALLBACK_SERVED" in response.headers["x-genai-warnings"]
+
+
+async def test_lists_in_repeated_fields(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    down = json_answer({"error": {"message": "down"}}, status=503)
+    upstream.play(down, down, json_answer(anthropic_message("From Claude")))
+    names = [("x-genai-fallback-models", name) for name in ("gpt-4o-mini", "claude-sonnet-4-6")]
+    async with (
+        model_service(tmp_path, upstream, http={}, MODELS_MAX_ATTEMPTS="3") as service,
+        httpx.AsyncClient(timeout=20, trust_env=False) as client,
+    ):
+        response = await client.post(service.url + CHAT, json=body_of(), headers=names)
+    assert response.status_code == 200, response.text
+    assert [request.json()["model"] for request in upstream.requests] == ["gpt-4o", "gpt-4o-mini", "claude-sonnet-4-6"]
+
+
+async def test_chat_in_a_session(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    """By header field and by member, whole and streamed, in either dialect: the platform keeps the history."""
+    sessions = tmp_path / "sessions"
+    sessions.mkdir()
+    async with (
+        served(f"sqlite:///{sessions}/sessions.db") as kept,
+        model_service(tmp_path, upstream, http={}, SESSIONS_ADDRESS=kept.address) as service,
+        httpx.AsyncClient(base_url=service.url, timeout=20, trust_env=False) as client,
+    ):
+        await kept.create("s", user_id="ann")
+        history = 0
+        for path in (CHAT, "/v1/messages"):
+            for streams in (False, True):
+                for headers, members in (({"x-genai-session": "s"}, {}), ({}, {"genai": {"session_id": "s"}})):
+                    upstream.play(streamed_completion(piece("Hi.")) if streams else json_answer(completion()))
+                    body = body_of(max_tokens=10, stream=streams, **members)
+                    response = await client.post(path, json=body, headers=headers)
+                    assert response.status_code == 200, response.text
+                    sent = [message["content"] for message in upstream.requests[-1].json()["messages"]]
+                    assert sent == ["Hi", "Hi."] * history + ["Hi"]
+                    history += 1
+        page = await kept.call("ListMessages", sessions_pb2.ListMessagesRequest(session_id="s", page_size=100))
+        assert [entry.message.content for entry in page.messages] == ["Hi", "Hi."] * history
+        for path, kind in ((CHAT, "invalid_request_error"), ("/v1/messages", "not_found_error")):
+            response = await client.post(path, json=body_of(max_tokens=10), headers={"x-genai-session": "none"})
+            assert (response.status_code, response.json()["error"]["type"]) == (404, kind)
 
 
 async def test_preview(client: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 
 from proto import models_pb2
 from services.models.calls.replay import replay
 from services.models.faces.base import About
 from services.models.faces.chat_completions.face import CHAT_COMPLETIONS, AskedCompletion
+
+if TYPE_CHECKING:
+    import openai
 
 ABOUT = About("c0ffee", 1_790_000_000)
 MODEL = "our/model"
@@ -63,6 +65,7 @@ def data_of(events: bytes) -> list[Any]:
 @contextlib.contextmanager
 def sdk_that_gets(body: bytes, *, is_stream: bool = False) -> Iterator[openai.OpenAI]:
     """OpenAI's client, which gets this body as the answer to each request."""
+    import openai
 
     def respond(request: httpx2.Request) -> httpx2.Response:
         kind = "text/event-stream" if is_stream else "application/json"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx2
 
 from proto.models_pb2 import ChatChunk, ChatMessage, ChatResponse, ContentPart, ProviderState, TokenUsage
 from services.models.faces.base import About
 from services.models.faces.messages.face import MESSAGES, AskedMessage
 from services.models.providers.answers.answer import Answer
+
+if TYPE_CHECKING:
+    import anthropic
 
 ABOUT = About("0123456789abcdef", 1_790_000_000)
 HELLO = {"model": "claude-gpt", "max_tokens": 99, "messages": [{"role": "user", "content": "Hello"}]}
@@ -79,6 +81,7 @@ def events(written: bytes) -> list[dict[str, Any]]:
 
 def client(body: bytes, *, content_type: str = "text/event-stream", status: int = 200) -> anthropic.Anthropic:
     """Anthropic's own client, answered with a body."""
+    import anthropic
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(status, content=body, headers={"content-type": content_type})

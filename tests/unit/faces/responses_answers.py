@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 
 from proto.models_pb2 import ChatChunk, ChatResponse, Logprobs, ProviderState, TokenLogprob, TokenUsage
 from services.models.faces.base import About
 from services.models.faces.responses.face import RESPONSES, AskedResponse
 from services.models.providers.answers.answer import Answer
+
+if TYPE_CHECKING:
+    import openai
 
 ABOUT = About("0a1b", 1_800_000_000)
 USAGE = TokenUsage(
@@ -121,6 +123,8 @@ def names_of(written: bytes) -> list[str]:
 
 def client(body: bytes, *, streams: bool = True) -> openai.OpenAI:
     """OpenAI's client of a server that always gives this answer."""
+    import openai
+
     kind = "text/event-stream" if streams else "application/json"
 
     def answer(_: httpx2.Request) -> httpx2.Response:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai import APIError
-from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
 from proto import models_pb2
@@ -27,6 +25,9 @@ from tests.unit.faces.completions import (
     sdk_that_gets,
     streamed,
 )
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion
 
 CALL = models_pb2.ContentPart(tool_call=models_pb2.ToolCall(id="c1", name="f", arguments_json='{"a": 1}'))
 OTHER_CALL = models_pb2.ContentPart(tool_call=models_pb2.ToolCall(id="c2", name="g", arguments_json="{}"))
@@ -113,6 +114,8 @@ def test_an_answer_that_is_long_in_coming_begins_once() -> None:
 
 @for_each("begins", [False, True])
 def test_an_error_ends_a_stream_as_no_answer_does(begins: bool) -> None:
+    from openai import APIError
+
     encoder = asked().encoder(ABOUT)
     error = Unavailable("openai ended the stream", reason="UPSTREAM_STREAM_TRUNCATED")
     sent = (encoder.feed(models_pb2.ChatChunk(token="Hi")) if begins else b"") + encoder.fail(error, "id")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import anthropic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -280,6 +279,8 @@ def test_nothing_but_whole_answers_grows_without_bound() -> None:
     ],
 )
 def test_errors_in_anthropics_words(error: PlatformError, status: int, kind: str, message: str) -> None:
+    import anthropic
+
     refusal = MESSAGES.refusal(error, "req-1", ask())
     assert refusal.status == status
     assert json.loads(refusal.body) == {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import anthropic
 import pytest
 
 from services.models.faces.state_envelope import open_envelope
@@ -227,6 +226,8 @@ def test_a_refusal_of_the_provider_has_its_explanation() -> None:
 
 
 def test_errors_before_and_in_the_middle() -> None:
+    import anthropic
+
     error = Unavailable("busy", reason="UPSTREAM_OVERLOADED")
     for begun in ([], chunks_of(grown(text("Hello")))[:1]):
         encoder = ask(stream=True).encoder(ABOUT)

@@ -6,12 +6,10 @@ import contextlib
 import datetime
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-import anthropic
 import httpx2
-import openai
 import pytest
 
 from proto import models_pb2
@@ -25,6 +23,10 @@ from services.models.faces.model_lists import (
 )
 from services.shared.errors import InvalidRequest
 from tests.rows import for_each
+
+if TYPE_CHECKING:
+    import anthropic
+    import openai
 
 
 def model(name: str, *aliases: str, configured: bool = True, **capabilities: Any) -> models_pb2.ModelInfo:
@@ -49,6 +51,8 @@ MODELS = [
 @contextlib.contextmanager
 def clients(models: Sequence[models_pb2.ModelInfo]) -> Iterator[tuple[openai.OpenAI, anthropic.Anthropic]]:
     """Both SDKs' clients of a server with these models."""
+    import anthropic
+    import openai
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         if "anthropic-version" in request.headers:

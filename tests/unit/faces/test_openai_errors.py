@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 import pytest
 
 from services.models.faces import openai_errors
@@ -16,6 +15,9 @@ from services.models.faces.problems import BY_REASON
 from services.shared import errors
 from services.shared.errors import FieldViolation, InvalidRequest, LimitExceeded, PlatformError, Unavailable
 from tests.rows import for_each, row
+
+if TYPE_CHECKING:
+    import openai
 
 FAMILY = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, PlatformError)]
 
@@ -48,6 +50,7 @@ def body_of(refusal: Refusal) -> dict[str, Any]:
 
 def raised_by_the_sdk(refusal: Refusal) -> openai.APIStatusError:
     """The exception that OpenAI's client makes of a refusal."""
+    import openai
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(refusal.status, headers=list(refusal.headers), content=refusal.body)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import openai
 import pytest
-from openai.types.responses import Response
 
 from proto.models_pb2 import ChatChunk
 from services.models.faces.responses.face import RESPONSES
@@ -244,6 +242,8 @@ def test_a_failure_has_the_code_that_agents_act_upon(error: PlatformError, code:
 
 
 def test_both_of_the_clients_readers_raise_for_a_failure() -> None:
+    import openai
+
     written = failed(BROKEN, Scripted().say(0, "text", "Hel").chunks)
     with pytest.raises(openai.APIError, match="broke off"):
         list(client(written).responses.create(model="gpt", input="x", stream=True))
@@ -277,6 +277,8 @@ def test_the_clients_helper_reads_every_answer() -> None:
 
 
 def test_the_client_reads_every_whole_answer_and_its_types_take_it() -> None:
+    from openai.types.responses import Response
+
     for name, chunks in every_answer():
         with row(name):
             body = whole(chunks)
