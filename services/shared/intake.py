@@ -17,6 +17,7 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator
+from time import thread_time
 from types import TracebackType
 from typing import NamedTuple
 
@@ -33,8 +34,12 @@ RECEIVE_SECONDS = 5.0
 """Time after which an incomplete request is preempted, if others wait."""
 
 CROWDING_RECEIVE_SECONDS = 0.25
-"""The same if its own caller waits with further ones, or has too much memory for it. A busy loop reads late what has
-arrived in time: `ROUNDS` of it are added."""
+"""The same if its own caller waits with further ones, or has too much memory for it. Time in which this process works
+does not count: it reads late what has arrived in time."""
+
+BUSY = 4.0
+"""Seconds that do not count for each second of the event loop's work: a loop that works for a quarter of the time may
+share its core with others that do the rest."""
 
 SMALL_BYTES = 64 * 1024
 """Requests up to this size reserve no memory: thousands of them fit in addition to the others."""
@@ -186,7 +191,7 @@ class _Memory:
 class _Reception:
     """A request that is being received."""
 
-    __slots__ = ("caller", "has_too_much", "preempted", "since", "task")
+    __slots__ = ("_worked", "caller", "has_too_much", "preempted", "since", "task")
 
     def __init__(self, since: float, caller: str) -> None:
         self.since = since
@@ -197,6 +202,11 @@ class _Reception:
         assert task
         self.task = task
         self.preempted = False
+        self._worked = thread_time()
+
+    def worked_seconds(self) -> float:
+        """The seconds that the event loop has worked since then."""
+        return thread_time() - self._worked
 
 
 class Intake:
@@ -387,9 +397,8 @@ class Intake:
     def _due(self, reception: _Reception) -> float:
         """The loop's time at which a reception may be preempted."""
         if reception.has_too_much or reception.caller in self._waiting:
-            return reception.since + min(
-                CROWDING_RECEIVE_SECONDS + ROUNDS * PROCESS_LAG.seconds(), self._receive_seconds
-            )
+            crowding = CROWDING_RECEIVE_SECONDS + BUSY * reception.worked_seconds()
+            return reception.since + min(crowding, self._receive_seconds)
         return reception.since + self._receive_seconds
 
     def _preempt(self) -> None:

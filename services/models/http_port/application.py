@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from services.models.faces.base import CountingFace, Face
 from services.models.http_port.boundary import serve_operations
 from services.models.http_port.browsers import Browsers, check_json
-from services.models.http_port.exchange import HttpExchange, Receive, Scope, Send
+from services.models.http_port.exchange import HttpExchange, Receive, Scope
 from services.models.http_port.generation import Counting, Generation
 from services.models.http_port.listings import Listings
 from services.models.http_port.routes import Dialect, Route, route_of
@@ -43,8 +43,8 @@ class Application:
         self._refusers: dict[Dialect, Face] = {"openai": faces["chat_completions"], "anthropic": faces["messages"]}
         serve_operations([*faces, *counting_faces, "models"])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = HttpExchange(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, _: object) -> None:
+        exchange = HttpExchange(scope, receive)
         try:
             await self._answer(exchange)
         except asyncio.CancelledError:

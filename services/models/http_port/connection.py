@@ -14,6 +14,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from services.models.http_port.date_field import DateField
 from services.shared.fair_quota import FairQuota
 from services.shared.proxy_protocol import SIGNATURE, Malformed, Relayed, read_header
 
@@ -33,7 +34,8 @@ _REFUSAL = b'{"error":{"message":"%s","type":"invalid_request_error","param":nul
 
 
 class Peers:
-    """The clients of a port: how many connections they have, and which of them are trusted relays."""
+    """The clients of a port: how many connections they have, which of them are trusted relays, and what time they are
+    told."""
 
     def __init__(self, max_connections: int, relays: frozenset[str], *, exposed: bool) -> None:
         self.quota = FairQuota(max_connections)
@@ -41,6 +43,7 @@ class Peers:
         """The addresses whose word is taken for who has connected to them."""
         self.exposed = exposed
         """Whether others than this machine's user can reach the port."""
+        self.date = DateField()
 
 
 class Connection(HttpToolsProtocol):
@@ -193,9 +196,9 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = _REFUSAL % message
-        head = b"HTTP/1.1 %d \r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        head = b"HTTP/1.1 %d \r\n%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         if not self._is_answering:
-            self.transport.write(head % (status, len(body)) + body)
+            self.transport.write(head % (status, self._peers.date.line(), len(body)) + body)
         self.transport.close()
 
     # ------------------------------------------------------------------------------------------- of an exchange
@@ -211,27 +214,51 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         """Writes a whole response in one piece: uvicorn would write its head alone. `fields` are the lines of its head,
         which say its length. With `closes`, the connection is not used again."""
-        if self.flow.write_paused and not cycle.disconnected:
-            await self.flow.drain()
-        if cycle.disconnected:
+        if not await self._may_write(cycle):
             return
         if cycle.response_started:
             raise RuntimeError("A response has begun already.")
         cycle.keep_alive = cycle.keep_alive and not closes
-        ending = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
-        content = b"" if cycle.scope["method"] == "HEAD" else body
-        self.transport.write(b"".join((STATUS_LINE[status], fields, ending, content)))
-        cycle.response_started = cycle.response_complete = True
-        cycle.waiting_for_100_continue = False
+        head = _head(cycle, status, self._peers.date.line() + fields)
+        self.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
+        self._complete(cycle)
+
+    async def begin_response(self, cycle: RequestResponseCycle, status: int, fields: bytes) -> None:
+        """Writes the head of a response whose body comes in pieces."""
+        if not await self._may_write(cycle):
+            return
+        if cycle.response_started:
+            raise RuntimeError("A response has begun already.")
+        # Clients of HTTP/1.0 know no chunks: the end of the connection is that of the body.
+        cycle.chunked_encoding = cycle.scope["http_version"] != "1.0"
+        framing = b"transfer-encoding: chunked\r\n" if cycle.chunked_encoding else b""
+        self.transport.write(_head(cycle, status, self._peers.date.line() + fields + framing))
+
+    def write_piece(self, cycle: RequestResponseCycle, data: bytes) -> None:
+        """Writes a piece of a body that was begun, at once; what a client does not read is `is_full`."""
+        if not self.transport.is_closing():
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if cycle.chunked_encoding else data)
+
+    async def end_response(self, cycle: RequestResponseCycle) -> None:
+        """Ends a response that was begun: it is whole."""
+        if not await self._may_write(cycle):
+            return
+        if cycle.chunked_encoding:
+            self.transport.write(b"0\r\n\r\n")
+        self._complete(cycle)
+
+    async def _may_write(self, cycle: RequestResponseCycle) -> bool:
+        """Waits until the client has read what was written before, and returns whether it is still there."""
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        return not cycle.disconnected
+
+    def _complete(self, cycle: RequestResponseCycle) -> None:
+        cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
-
-    def write_chunk(self, data: bytes) -> None:
-        """Writes a piece of a body that was begun, at once; what a client does not read is `is_full`."""
-        if not self.transport.is_closing():
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def read_on(self) -> None:
         """Reads from the client again once a body is taken: a large one has paused that, and who does not read does not
@@ -295,6 +322,14 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
             return
         self.refuse(408, b"the head of the request took too long")
+
+
+def _head(cycle: RequestResponseCycle, status: int, fields: bytes) -> bytes:
+    """The head of a response, which begins with it."""
+    cycle.response_started = True
+    cycle.waiting_for_100_continue = False
+    ending = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    return b"".join((STATUS_LINE[status], fields, ending))
 
 
 def _without_upgrade(connection: bytes) -> bytes:

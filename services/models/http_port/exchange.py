@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,11 +15,12 @@ from services.shared.tracing import TRACE_KEYS
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Fields = Iterable[tuple[str, str]]
 
 JSON = "application/json"
-EVENTS = "text/event-stream; charset=utf-8"
+_FIELDS_OF_EVENTS = (
+    b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+)
 
 _METADATA = {
     "authorization": AUTHORIZATION_KEY,
@@ -36,10 +37,10 @@ _REQUEST_IDS = ("x-request-id", "x-client-request-id")
 class HttpExchange:
     """A request that has arrived up to its body, and the response to it."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
-        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        """The header fields, names in lower case; of a repeated one, the last."""
+        self.headers = _headers(scope["headers"])
+        """The header fields, names in lower case; a repeated one as `_headers` says it."""
         self.raw_path: str = scope["raw_path"].decode("latin-1")
         self.query: bytes = scope["query_string"]
         self.connection: Connection = scope["connection"]
@@ -47,7 +48,6 @@ class HttpExchange:
         self.status = 0
         """The status of the response; 0 while it has not begun."""
         self._receive = receive
-        self._send = send
         self._callbacks: list[Callable[[HttpExchange], None]] = []
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
@@ -127,13 +127,7 @@ class HttpExchange:
     async def begin_events(self, headers: Fields) -> None:
         """Sends the head of a response in events."""
         self.status = 200
-        fields = [
-            *_encoded(headers),
-            (b"content-type", EVENTS.encode()),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),
-        ]
-        await self._send({"type": "http.response.start", "status": 200, "headers": fields})
+        await self.connection.begin_response(self._cycle, 200, _lines(headers) + _FIELDS_OF_EVENTS)
 
     async def write(self, data: bytes) -> None:
         """Sends a piece of a response in events, with all others of this turn of the loop, once its client has room."""
@@ -151,7 +145,7 @@ class HttpExchange:
 
     def _flush(self) -> None:
         if self._unsent:
-            self.connection.write_chunk(b"".join(self._unsent))
+            self.connection.write_piece(self._cycle, b"".join(self._unsent))
             self._unsent.clear()
             self._written = self._loop.time()
 
@@ -159,7 +153,7 @@ class HttpExchange:
         """Ends a response in events: it is whole."""
         self._flush()
         await self.settle()
-        await self._send({"type": "http.response.body", "body": b""})
+        await self.connection.end_response(self._cycle)
 
     def cut(self) -> None:
         """Ends a response in events without its end, so that no client takes it for whole."""
@@ -180,12 +174,19 @@ class HttpExchange:
                 self.abort()
 
 
+def _headers(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Header fields by name. The values of a repeated one are joined with commas, as RFC 9110 5.3 has it for lists, and
+    equal ones are one; so nobody takes one of two keys for the only one."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+    if len(headers) == len(fields):
+        return headers
+    values: dict[bytes, dict[bytes, None]] = {}
+    for name, value in fields:
+        values.setdefault(name, {})[value] = None
+    return {name.decode("latin-1"): b",".join(each).decode("latin-1") for name, each in values.items()}
+
+
 _CONTROLS = dict.fromkeys([*range(0x20), 0x7F], "?")
-
-
-def _encoded(headers: Fields) -> list[tuple[bytes, bytes]]:
-    """The fields in the bytes of a head."""
-    return [(name.encode("latin-1"), _clean(value).encode("latin-1", "replace")) for name, value in headers]
 
 
 def _lines(headers: Fields) -> bytes:

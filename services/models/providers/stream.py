@@ -26,7 +26,7 @@ from services.shared.offload import LARGE_BYTES, run_in_thread_if_large, wait_fo
 SMALL_LAG = 0.005
 """Lag of the event loop, in seconds, up to which no stream waits."""
 REST_PER_LAG = 15.0
-LONGEST_REST = 0.3
+LONGEST_REST = 0.6
 """Rest of a stream between two reads while the event loop lags: a multiple of the lag, at most so many seconds. Each
 read then has more tokens, and the loop has time for new calls."""
 

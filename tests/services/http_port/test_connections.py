@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
 from collections.abc import AsyncIterator
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
 
-from services.models.http_port import connection, events, exchange
+from services.models.http_port import connection, date_field, events, exchange
+from services.models.http_port.date_field import DateField
 from services.shared.proxy_protocol import write_header
-from tests.rows import for_each
+from tests.rows import for_each, row
 from tests.scripted_upstream import Pause, ScriptedUpstream, event_stream, json_answer
 from tests.services.log_file import LogFile
 from tests.services.model_service import END, ModelService, completion, model_service, piece
@@ -216,6 +219,58 @@ async def test_fields_behind_a_body_are_not_those_of_the_request(service: ModelS
                 await writer.drain()
                 await asyncio.sleep(0.01)
             assert await reader.read() == b""
+
+
+async def test_client_of_http_1_0_gets_a_plain_body_that_ends_with_its_connection(
+    service: ModelService, upstream: ScriptedUpstream
+) -> None:
+    """Whole and streamed, forwarded and translated."""
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        for streams in (False, True):
+            upstream.play(event_stream(piece("Hi"), END) if streams else json_answer(completion()))
+            body = json.dumps(json.loads(BODY) | {"stream": streams, "max_tokens": 9}).encode()
+            async with socket_to(service) as (reader, writer):
+                writer.write(post(path, body).replace(b"HTTP/1.1", b"HTTP/1.0"))
+                head, _, got = (await reader.read()).partition(b"\r\n\r\n")
+            with row(path, streams):
+                assert head.startswith(b"HTTP/1.1 200 ")
+                assert b"connection: close" in head
+                assert b"transfer-encoding" not in head
+                if streams:
+                    assert got.startswith((b"data: {", b"event: message_start\n"))
+                    assert got.endswith((b"data: [DONE]\n\n", b'data: {"type":"message_stop"}\n\n'))
+                    assert all(line.startswith((b"data: ", b"event: ")) for line in got.split(b"\n") if line)
+                else:
+                    assert json.loads(got)["model"] == "gpt-4o"
+
+
+async def test_responses_have_their_date(service: ModelService, upstream: ScriptedUpstream) -> None:
+    """Whole, in events, refused by the service and by the connection."""
+    upstream.play(json_answer(completion()), event_stream(piece("Hi"), END))
+    streamed = json.dumps(json.loads(BODY) | {"stream": True}).encode()
+    for sent in (post(), post(body=streamed), post("/nowhere"), b"\x00\r\n\r\n"):
+        async with socket_to(service) as (reader, writer):
+            writer.write(sent)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            (date,) = [line[6:] for line in head.split("\r\n") if line.lower().startswith("date: ")]
+            age = datetime.datetime.now(datetime.UTC) - parsedate_to_datetime(date)
+            assert datetime.timedelta(0) <= age < datetime.timedelta(seconds=30)
+
+
+def test_date_is_written_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    def write(second: float, *, usegmt: bool) -> str:
+        written.append(second)
+        return formatdate(second, usegmt=usegmt)
+
+    monkeypatch.setattr(date_field, "formatdate", write)
+    times = iter([0.1, 0.2, 0.9, 1.0, 1.9, 784111777.0])
+    field = DateField(lambda: next(times))
+    lines = [field.line() for _ in range(6)]
+    assert written == [0, 1, 784111777]
+    # The example of RFC 9110.
+    assert lines[-1] == b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 
 
 async def test_requests_before_an_answer_are_bounded(service: ModelService, upstream: ScriptedUpstream) -> None:

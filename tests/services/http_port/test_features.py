@@ -64,6 +64,19 @@ async def test_fallback(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     assert "FALLBACK_SERVED" in response.headers["x-genai-warnings"]
 
 
+async def test_lists_in_repeated_fields(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    down = json_answer({"error": {"message": "down"}}, status=503)
+    upstream.play(down, down, json_answer(anthropic_message("From Claude")))
+    names = [("x-genai-fallback-models", name) for name in ("gpt-4o-mini", "claude-sonnet-4-6")]
+    async with (
+        model_service(tmp_path, upstream, http={}, MODELS_MAX_ATTEMPTS="3") as service,
+        httpx.AsyncClient(timeout=20, trust_env=False) as client,
+    ):
+        response = await client.post(service.url + CHAT, json=body_of(), headers=names)
+    assert response.status_code == 200, response.text
+    assert [request.json()["model"] for request in upstream.requests] == ["gpt-4o", "gpt-4o-mini", "claude-sonnet-4-6"]
+
+
 async def test_chat_in_a_session(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     """By header field and by member, whole and streamed, in either dialect: the platform keeps the history."""
     sessions = tmp_path / "sessions"

@@ -131,6 +131,24 @@ async def test_keys_of_the_client_stay_here_and_headers_of_the_dialect_go_on(
     assert "sk-of-the-client" not in str(got)
 
 
+BETAS = [("anthropic-beta", "one-2026-01-01"), ("x-other", "1"), ("anthropic-beta", "two-2026-01-01, three-2026-01-01")]
+
+
+@for_each("model", ["claude-sonnet-4-6", "translated"])
+async def test_repeated_field_goes_on_as_one_list_in_order(
+    service: ModelService, upstream: ScriptedUpstream, model: str
+) -> None:
+    """Each field of a kind, of any client, forwarded and translated."""
+    upstream.play(json_answer(anthropic_message()))
+    translated = [("x-genai-route", "translate")] if model == "translated" else []
+    async with httpx.AsyncClient(trust_env=False) as client:
+        body = body_of("claude-sonnet-4-6")
+        response = await client.post(service.url + MESSAGES, json=body, headers=[*BETAS, *translated])
+    assert response.status_code == 200, response.text
+    sent = upstream.requests[-1].headers["anthropic-beta"]
+    assert sent == "one-2026-01-01,two-2026-01-01, three-2026-01-01"
+
+
 @for_each("name", ["a\r\nx-evil: 1", "\x00", "模型"])
 async def test_name_of_a_model_is_no_header_field(
     client: httpx.AsyncClient, upstream: ScriptedUpstream, name: str

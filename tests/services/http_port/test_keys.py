@@ -118,6 +118,8 @@ SENT = {
     "the other way round": (lambda key, other: [("authorization", f"Bearer {other}"), ("x-api-key", key)], False),
     "for Azure, different": (lambda key, other: [("x-api-key", other), ("api-key", key)], False),
     "a dummy beside it": (lambda key, _: [("authorization", "Bearer dummy"), ("x-api-key", key)], False),
+    "a field twice, equal": (lambda key, _: [("x-api-key", key), ("x-api-key", key)], True),
+    "a field twice, different": (lambda key, other: [("x-api-key", other), ("x-api-key", key)], False),
     "none": (lambda *_: [], False),
 }
 """The fields of a request by two valid keys, and whether it is answered."""
